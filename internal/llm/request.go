@@ -1,0 +1,162 @@
+package llm
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// SplitSystem takes the system and developer messages out of a conversation, for dialects that hold one leading system text. Their
+// parts come in order; the rest is the conversation without them. moved says that one of them stood after the first other message, so
+// that hoisting it changed its place.
+func (r *Request) SplitSystem() (system []Part, rest []Message, moved bool) {
+	for i := range r.Messages {
+		m := &r.Messages[i]
+		if m.Role == RoleSystem || m.Role == RoleDeveloper {
+			system = append(system, m.Parts...)
+			moved = moved || len(rest) > 0
+			continue
+		}
+		rest = append(rest, *m)
+	}
+	return system, rest, moved
+}
+
+// Turns joins neighbouring messages of the same side (tool results count as the user's) into one, for dialects whose turns must
+// alternate. Within a user turn tool results come first, as Anthropic demands.
+func Turns(messages []Message) []Message {
+	var out []Message
+	for _, m := range messages {
+		if m.Role == RoleTool {
+			m.Role = RoleUser
+		}
+		if n := len(out); n > 0 && out[n-1].Role == m.Role {
+			out[n-1].Parts = append(out[n-1].Parts[:len(out[n-1].Parts):len(out[n-1].Parts)], m.Parts...)
+			continue
+		}
+		out = append(out, m)
+	}
+	for i := range out {
+		if out[i].Role == RoleUser {
+			out[i].Parts = resultsFirst(out[i].Parts)
+		}
+	}
+	return out
+}
+
+func resultsFirst(parts []Part) []Part {
+	sorted, seenOther := true, false
+	for i := range parts {
+		if parts[i].Kind == KindToolResult {
+			sorted = sorted && !seenOther
+		} else {
+			seenOther = true
+		}
+	}
+	if sorted {
+		return parts
+	}
+	out := make([]Part, 0, len(parts))
+	for i := range parts {
+		if parts[i].Kind == KindToolResult {
+			out = append(out, parts[i])
+		}
+	}
+	for i := range parts {
+		if parts[i].Kind != KindToolResult {
+			out = append(out, parts[i])
+		}
+	}
+	return out
+}
+
+// ToolNames maps the id of every tool call in the conversation to its function's name, for dialects whose results name the function.
+func ToolNames(messages []Message) map[string]string {
+	names := map[string]string{}
+	for i := range messages {
+		for j := range messages[i].Parts {
+			if c := messages[i].Parts[j].Call; c != nil {
+				names[c.ID] = c.Name
+			}
+		}
+	}
+	return names
+}
+
+// ArgumentsObject is the call's arguments as a JSON object: as written if they are one, {} if empty, otherwise the text wrapped as
+// {"input": text}, so that a broken call still reaches a dialect that only holds objects.
+func (c *ToolCall) ArgumentsObject() Raw {
+	if c.Arguments == "" {
+		return Raw("{}")
+	}
+	v := Raw(c.Arguments)
+	if v.IsValid() && v.Kind() == '{' {
+		return v
+	}
+	quoted, err := jsontext.AppendQuote(nil, c.Arguments)
+	if err != nil {
+		return Raw("{}")
+	}
+	return Raw(`{"input":` + string(quoted) + `}`)
+}
+
+// TextOf joins the text parts.
+func TextOf(parts []Part) string {
+	if len(parts) == 1 && parts[0].Kind == KindText {
+		return parts[0].Text
+	}
+	var s []byte
+	for i := range parts {
+		if parts[i].Kind == KindText {
+			s = append(s, parts[i].Text...)
+		}
+	}
+	return string(s)
+}
+
+// EffortBudgets are the token allowances that stand for an effort where a dialect counts tokens, and back.
+var EffortBudgets = []struct {
+	Effort string
+	Budget int64
+}{{"minimal", 1024}, {"low", 2048}, {"medium", 8192}, {"high", 16384}, {"xhigh", 32768}, {"max", 65536}}
+
+// BudgetTokens is the reasoning allowance in tokens: the budget as given, or what its effort stands for; ok is false when neither says.
+func (r *Reasoning) BudgetTokens() (n int64, ok bool) {
+	if r == nil {
+		return 0, false
+	}
+	if r.Budget != nil {
+		return *r.Budget, true
+	}
+	if r.Effort == "none" {
+		return 0, true
+	}
+	for _, e := range EffortBudgets {
+		if e.Effort == r.Effort {
+			return e.Budget, true
+		}
+	}
+	return 0, false
+}
+
+// EffortWord is the reasoning effort as a word: as given, or the one its budget comes nearest to from below.
+func (r *Reasoning) EffortWord() string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Effort != "":
+		return r.Effort
+	case r.Budget == nil, *r.Budget < 0:
+		return ""
+	case *r.Budget == 0:
+		return "none"
+	}
+	word := "minimal"
+	for _, e := range EffortBudgets {
+		if *r.Budget >= e.Budget && e.Effort != "xhigh" && e.Effort != "max" {
+			word = e.Effort
+		}
+	}
+	return word
+}
+
+// Ptr gives a pointer to v, for optional fields.
+func Ptr[T any](v T) *T { return &v }
