@@ -111,7 +111,10 @@ type Message struct {
 	Role  Role
 	Name  string // OpenAI's optional participant name
 	Parts []Part
-	Extra map[string]Raw
+	// Instructions says that the text came in Responses' own instructions field, not as an item of the conversation. Only that dialect
+	// tells the two apart; it is the first message then.
+	Instructions bool
+	Extra        map[string]Raw
 }
 
 // Kind says what a Part is.
@@ -195,6 +198,7 @@ type ToolResult struct {
 	Name    string // Gemini names the function instead of the call; ToolNames finds it
 	Parts   []Part // text, json, image, document
 	IsError bool
+	Type    string // as the call's
 }
 
 // Citation points from generated text to its source.
