@@ -1,0 +1,189 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Config is a whole configuration, ready to use: references resolved, defaults filled in. It is not changed once loaded, so it may be
+// shared between goroutines.
+//
+// The struct tags of this package's types are the configuration's documentation: yaml names the key (alias other spellings of it), doc
+// explains it, default is its value when absent, and later:"true" marks what is read but has no effect yet. Reference lists them all.
+type Config struct {
+	Models      []Model      `yaml:"model_list" doc:"deployments: which upstreams can answer for which public model names"`
+	Credentials []Credential `yaml:"credential_list" doc:"named credentials for litellm_params.litellm_credential_name"`
+	LiteLLM     LiteLLM      `yaml:"litellm_settings" doc:"settings of calls"`
+	General     General      `yaml:"general_settings" doc:"settings of the gateway as a whole"`
+	Router      Router       `yaml:"router_settings" doc:"settings of routing"`
+	Weir        Weir         `yaml:"weir" doc:"settings that only Weir knows"`
+
+	// Environment is environment_variables: what Env knows before the process environment.
+	Environment map[string]Secret `yaml:"environment_variables" doc:"variables that os.environ/ references and the providers' usual variables see before the process environment"`
+	// Include names further files, relative to this one.
+	Include []string `yaml:"include" doc:"further files to merge: lists are joined, of two plain values the included file's counts"`
+
+	// Files are the files read, the main one first; a watcher watches these.
+	Files []string `yaml:"-"`
+	// Digest changes whenever any of the files does.
+	Digest string `yaml:"-"`
+
+	env func(string) string
+}
+
+// Env looks a variable up as this configuration sees it: environment_variables first, then the process environment.
+func (c *Config) Env(name string) string {
+	if v, ok := c.Environment[name]; ok {
+		return v.Reveal()
+	}
+	if c.env == nil {
+		return ""
+	}
+	return c.env(name)
+}
+
+// Credential is one entry of credential_list. Its values stand in for the parameters that an entry of model_list leaves out.
+type Credential struct {
+	Name string `yaml:"credential_name" doc:"name that litellm_credential_name refers to"`
+	// Values are keys of litellm_params.
+	Values map[string]Secret `yaml:"credential_values" doc:"api_key, api_base and other connection keys of litellm_params"`
+	Info   map[string]any    `yaml:"credential_info" doc:"description and custom_llm_provider, for people"`
+	Line   int               `yaml:"-"`
+}
+
+// LiteLLM is litellm_settings.
+type LiteLLM struct {
+	DropParams     bool          `yaml:"drop_params" default:"true" doc:"drop request parameters that the upstream's dialect can't express, naming them in the x-weir-dropped header; false refuses such calls with a 400"`
+	ModifyParams   bool          `yaml:"modify_params" doc:"allow fix-ups that change a request so that a provider accepts it"`
+	RequestTimeout time.Duration `yaml:"request_timeout" default:"0s" doc:"longest time an upstream call may take; 0: weir.timeouts.total"`
+}
+
+// General is general_settings.
+type General struct {
+	MasterKey      Secret  `yaml:"master_key" doc:"key that may do everything; WEIR_MASTER_KEY and LITELLM_MASTER_KEY set it too"`
+	MaxRequestMB   float64 `yaml:"max_request_size_mb" default:"0" doc:"largest request body in MB; 0: weir.limits.max_body_mb"`
+	DatabaseURL    Secret  `yaml:"database_url" doc:"postgres:// address of the database; empty: SQLite in the data directory. DATABASE_URL sets it too"`
+	PermitWeakKey  bool    `yaml:"dangerously_permit_weak_or_unset_master_key" doc:"accepted: a gateway without a master key generates one"`
+	PermitMockTest bool    `yaml:"dangerously_allow_mock_testing_request_params" later:"true" doc:"let clients ask for simulated failures"`
+}
+
+// Router is router_settings.
+type Router struct {
+	Timeout         time.Duration    `yaml:"timeout" default:"0s" doc:"longest time an upstream call may take; 0: litellm_settings.request_timeout"`
+	StreamTimeout   time.Duration    `yaml:"stream_timeout" default:"0s" doc:"longest wait for the first byte of a stream; 0: weir.timeouts.first_byte"`
+	ModelGroupAlias map[string]Alias `yaml:"model_group_alias" doc:"other public names of models: {alias: model} or {alias: {model: name, hidden: true}}"`
+}
+
+// Alias is another name of a model.
+type Alias struct {
+	Model  string `yaml:"model" doc:"public name of the model that answers"`
+	Hidden bool   `yaml:"hidden" doc:"leave the alias out of model lists"`
+}
+
+// Weir is our own section.
+type Weir struct {
+	Listen          string        `yaml:"listen" default:":4000" doc:"address of the user door, host:port"`
+	DataDir         string        `yaml:"data_dir" default:"" doc:"directory of the database, the journal and the generated key; empty: weir-data in the working directory"`
+	Keys            []Key         `yaml:"keys" doc:"keys that clients may use"`
+	Timeouts        Timeouts      `yaml:"timeouts" doc:"how long an upstream may take; a number is seconds"`
+	Limits          Limits        `yaml:"limits" doc:"what a request may be"`
+	PriceMap        string        `yaml:"price_map" doc:"file of model prices in LiteLLM's schema, consulted before the built-in one"`
+	Pprof           bool          `yaml:"pprof" default:"false" doc:"serve /debug/pprof to admins"`
+	Log             Log           `yaml:"log" doc:"the log, on standard error"`
+	TLS             TLS           `yaml:"tls" doc:"serve HTTPS"`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" doc:"how long running calls may go on after SIGTERM"`
+}
+
+// Key is a client's key that stands in the configuration.
+type Key struct {
+	Key      Secret         `yaml:"key" doc:"the key as clients send it; required"`
+	Alias    string         `yaml:"key_alias" doc:"name for people and logs"`
+	UserID   string         `yaml:"user_id" doc:"user the calls are booked on"`
+	TeamID   string         `yaml:"team_id" doc:"team the calls are booked on"`
+	Models   []string       `yaml:"models" doc:"public names the key may call, with * as wildcard; empty: all"`
+	Metadata map[string]any `yaml:"metadata" doc:"free; kept with the records"`
+	Blocked  bool           `yaml:"blocked" default:"false" doc:"refuse the key"`
+	Line     int            `yaml:"-"`
+}
+
+// Timeouts bound the stages of an upstream call; 0 means no bound.
+type Timeouts struct {
+	Connect   time.Duration `yaml:"connect" default:"10s" doc:"connecting, TLS included"`
+	FirstByte time.Duration `yaml:"first_byte" default:"10m" doc:"from the request sent to the first byte of the answer"`
+	Idle      time.Duration `yaml:"idle" default:"5m" doc:"between two pieces of an answer"`
+	Total     time.Duration `yaml:"total" default:"100m" doc:"the whole call"`
+}
+
+// Limits bound what a client may send.
+type Limits struct {
+	MaxBodyMB    float64 `yaml:"max_body_mb" default:"100" doc:"largest request body in MiB, after decompression"`
+	MaxJSONDepth int64   `yaml:"max_json_depth" default:"512" doc:"deepest nesting of a JSON body"`
+}
+
+// MaxBody is the largest request body in bytes: the smaller of the two settings that bound it.
+func (c *Config) MaxBody() int64 {
+	mb := c.Weir.Limits.MaxBodyMB
+	if g := c.General.MaxRequestMB; g > 0 && g < mb {
+		mb = g
+	}
+	return int64(mb * (1 << 20))
+}
+
+// TotalTimeout is how long a deployment's whole call may take: its own setting, then the router's, then LiteLLM's, then Weir's.
+func (c *Config) TotalTimeout(m *Model) time.Duration {
+	return firstSet(m.Params.Timeout, c.Router.Timeout, c.LiteLLM.RequestTimeout, c.Weir.Timeouts.Total)
+}
+
+// FirstByteTimeout is how long a deployment may take to begin its answer.
+func (c *Config) FirstByteTimeout(m *Model, stream bool) time.Duration {
+	if stream {
+		return firstSet(m.Params.StreamTimeout, c.Router.StreamTimeout, c.Weir.Timeouts.FirstByte)
+	}
+	return c.Weir.Timeouts.FirstByte
+}
+
+func firstSet(ds ...time.Duration) time.Duration {
+	for _, d := range ds {
+		if d > 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+// Drops says whether parameters that a deployment's dialect can't express are dropped (true) or refused.
+func (c *Config) Drops(m *Model) bool {
+	if m.Params.DropParams != nil {
+		return *m.Params.DropParams
+	}
+	return c.LiteLLM.DropParams
+}
+
+// Log is the log's level and form.
+type Log struct {
+	Level  string `yaml:"level" default:"info" oneof:"debug,info,warn,error" doc:"debug, info, warn or error"`
+	Format string `yaml:"format" default:"auto" oneof:"auto,json,text" doc:"json, text, or auto: text on a terminal, json elsewhere"`
+}
+
+// TLS names the certificate files; both or neither.
+type TLS struct {
+	Cert string `yaml:"cert" doc:"file with the certificate chain in PEM; read again when it changes"`
+	Key  string `yaml:"key" doc:"file with the private key in PEM"`
+}
+
+// ModelNames lists the public names of the models, each once, in the file's order.
+func (c *Config) ModelNames() []string {
+	var out []string
+	seen := map[string]bool{}
+	for i := range c.Models {
+		if name := c.Models[i].Name; !seen[name] {
+			seen[name] = true
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// EnvNames lists the variables that environment_variables sets, sorted.
+func (c *Config) EnvNames() []string { return slices.Sorted(maps.Keys(c.Environment)) }
