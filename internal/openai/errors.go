@@ -295,14 +295,14 @@ func retryAfter(h http.Header) time.Duration {
 
 var (
 	secretText = regexp.MustCompile(`\b(sk-|gsk_|xai-|AIza|key-)[A-Za-z0-9_\-*.]{2,}[A-Za-z0-9]`)
-	keyText    = regexp.MustCompile(`(?i)(api key provided: )[^\s".,]+`)
+	keyQuoted  = regexp.MustCompile(`(?i)(api key provided: )[^\s".,]+`)
 	htmlHidden = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)>`)
 	htmlTag    = regexp.MustCompile(`<[^>]*>`)
 )
 
 // mask copies body without the credentials that providers quote back at whoever sent a wrong one: here that is the gateway's own.
 func mask(body []byte) []byte {
-	out := keyText.ReplaceAll(body, []byte("${1}***"))
+	out := keyQuoted.ReplaceAll(body, []byte("${1}***"))
 	out = secretText.ReplaceAll(out, []byte("${1}***"))
 	return bytes.Clone(out)
 }

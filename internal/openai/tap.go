@@ -1,0 +1,313 @@
+package openai
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// NewTap implements llm.Spoken.
+func (chat) NewTap() llm.Tap { return &tap{} }
+
+// tap watches chat completions, legacy completions and embeddings. Of a stream it decodes the first frame, and those whose bytes
+// promise usage, an error, a finish reason or a new tool call; the rest is searched for text.
+type tap struct {
+	seen    llm.Seen
+	started bool
+	call    string // id of the latest tool call
+}
+
+// tapped is what of an answer the tap decodes; everything else is skipped without a copy.
+type tapped struct {
+	ID      string         `json:"id"`
+	Model   string         `json:"model"`
+	Object  string         `json:"object"`
+	Error   jsontext.Value `json:"error"`
+	Usage   jsontext.Value `json:"usage"`
+	Groq    jsontext.Value `json:"x_groq"`
+	Data    length         `json:"data"`
+	Message length         `json:"message"`
+	Detail  length         `json:"detail"`
+	Choices []tappedChoice `json:"choices"`
+}
+
+type tappedChoice struct {
+	FinishReason string         `json:"finish_reason"`
+	Message      *tappedMessage `json:"message"`
+	Delta        *tappedMessage `json:"delta"`
+	Text         length         `json:"text"`
+}
+
+type tappedMessage struct {
+	Content          length       `json:"content"`
+	Refusal          length       `json:"refusal"`
+	ReasoningContent length       `json:"reasoning_content"`
+	Reasoning        length       `json:"reasoning"`
+	ToolCalls        []tappedCall `json:"tool_calls"`
+}
+
+type tappedCall struct {
+	ID       string `json:"id"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments length `json:"arguments"`
+	} `json:"function"`
+}
+
+// length is how long a member is, without its quotes; 0 for null.
+type length int64
+
+func (l *length) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	v, err := d.ReadValue()
+	if err == nil && v.Kind() != 'n' {
+		*l = length(len(v))
+		if v.Kind() == '"' {
+			*l = length(textLength(v[1:]))
+		}
+	}
+	return err
+}
+
+func (m *tappedMessage) chars() int64 {
+	if m == nil {
+		return 0
+	}
+	n := m.Content + m.Refusal + max(m.ReasoningContent, m.Reasoning)
+	for i := range m.ToolCalls {
+		n += m.ToolCalls[i].Function.Arguments
+	}
+	return int64(n)
+}
+
+// Seen implements llm.Tap.
+func (t *tap) Seen() *llm.Seen { return &t.seen }
+
+// Frame implements llm.Tap.
+func (t *tap) Frame(f llm.Frame) llm.Mark {
+	data := bytes.TrimSpace(f.Data)
+	if len(data) == 0 {
+		return 0
+	}
+	if bytes.Equal(data, doneData) {
+		return llm.MarkEnd
+	}
+	if data[0] != '{' || data[len(data)-1] != '}' {
+		return llm.MarkBad
+	}
+	if t.started && f.Type != "error" && !promises(data) {
+		n := contentLength(data)
+		t.seen.Chars += n
+		if n > 0 {
+			return llm.MarkContent
+		}
+		return 0
+	}
+	return t.decode(data, f.Type == "error")
+}
+
+var (
+	keyChoices = []byte(`"choices"`)
+	keyUsage   = []byte(`"usage"`)
+	keyFinish  = []byte(`"finish_reason"`)
+	keyError   = []byte(`"error"`)
+	keyName    = []byte(`"name"`)
+	// keyTexts are the members that hold generated text. OpenRouter says a thought thrice; it is counted once.
+	keyTexts = [][]byte{[]byte(`"content"`), []byte(`"reasoning_content"`), []byte(`"reasoning"`), []byte(`"refusal"`), []byte(`"arguments"`), []byte(`"input"`), []byte(`"transcript"`)}
+	keyText  = []byte(`"text"`)
+)
+
+// promises tells whether a frame may say more than text. A quote inside a JSON string is escaped, so that text can't look like a key.
+func promises(data []byte) bool {
+	return !bytes.Contains(data, keyChoices) || meant(data, keyUsage) || meant(data, keyFinish) || meant(data, keyError) || meant(data, keyName)
+}
+
+// meant tells whether a member stands in data with a value other than null, "" and false.
+func meant(data, key []byte) bool {
+	for {
+		i := bytes.Index(data, key)
+		if i < 0 {
+			return false
+		}
+		data = data[i+len(key):]
+		v, ok := afterColon(data)
+		if ok && !bytes.HasPrefix(v, []byte("null")) && !bytes.HasPrefix(v, []byte(`""`)) {
+			return true
+		}
+	}
+}
+
+// afterColon gives what follows a member's name; ok is false if the name was a value.
+func afterColon(b []byte) (value []byte, ok bool) {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	if len(b) == 0 || b[0] != ':' {
+		return nil, false
+	}
+	return bytes.TrimLeft(b[1:], " \t\r\n"), true
+}
+
+// contentLength adds up the generated text in a frame.
+func contentLength(data []byte) (n int64) {
+	for _, key := range keyTexts {
+		n += memberLength(data, key)
+	}
+	if n == 0 {
+		n = memberLength(data, keyText)
+	}
+	return n
+}
+
+func memberLength(data, key []byte) (n int64) {
+	for {
+		i := bytes.Index(data, key)
+		if i < 0 {
+			return n
+		}
+		data = data[i+len(key):]
+		if v, ok := afterColon(data); ok && len(v) > 1 && v[0] == '"' {
+			n += textLength(v[1:])
+		}
+	}
+}
+
+// textLength is the length of a JSON string's text up to its closing quote, in bytes of UTF-8, give or take surrogate pairs.
+func textLength(b []byte) (n int64) {
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == '"':
+			return n
+		case b[i] == '\\' && i+5 < len(b) && b[i+1] == 'u':
+			n += int64(unicodeLength(b[i+2 : i+6]))
+			i += 5
+		case b[i] == '\\':
+			n++
+			i++
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+func unicodeLength(hex []byte) int {
+	r := rune(0)
+	for _, c := range hex {
+		switch {
+		case c >= '0' && c <= '9':
+			r = r<<4 | rune(c-'0')
+		default:
+			r = r<<4 | rune(c|0x20-'a'+10)&15
+		}
+	}
+	if r >= 0xd800 && r < 0xe000 {
+		return 2 // half of a pair, which is four bytes
+	}
+	return utf8.RuneLen(r)
+}
+
+// decode looks into a frame that promised something.
+func (t *tap) decode(data []byte, failed bool) llm.Mark {
+	var in tapped
+	if json.Unmarshal(data, &in, lenient) != nil {
+		return llm.MarkBad
+	}
+	if failed || in.failed() {
+		t.seen.Err = inbandError(data)
+		return llm.MarkError
+	}
+	had := t.seen.Usage
+	t.note(&in)
+	var mark llm.Mark
+	said := t.choices(in.Choices)
+	if said {
+		mark |= llm.MarkContent
+	}
+	if !said && t.seen.Usage != had && !finishes(in.Choices) {
+		mark |= llm.MarkUsageOnly
+	}
+	return mark
+}
+
+func finishes(choices []tappedChoice) bool {
+	for i := range choices {
+		if choices[i].FinishReason != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// failed tells whether an answer is an error instead.
+func (a *tapped) failed() bool {
+	return !isNull(a.Error) || a.Choices == nil && isNull(a.Usage) && (a.Object == "error" || a.Message > 0 && a.Data == 0 || a.Detail > 0)
+}
+
+// note takes id, model and usage.
+func (t *tap) note(in *tapped) {
+	if in.ID != "" || in.Model != "" || in.Choices != nil {
+		t.started = true
+	}
+	if in.ID != "" {
+		t.seen.ID = in.ID
+	}
+	if in.Model != "" {
+		t.seen.Model = in.Model
+	}
+	answer := chatAnswer{Usage: in.Usage, Groq: in.Groq}
+	if u := answer.usage(); u != nil {
+		t.seen.Usage = u
+	}
+}
+
+// choices takes finish reasons, counts text and tool calls, and tells whether there was any.
+func (t *tap) choices(choices []tappedChoice) (said bool) {
+	for i := range choices {
+		c := &choices[i]
+		n := max(c.Message.chars()+c.Delta.chars(), int64(c.Text))
+		t.seen.Chars += n
+		said = said || n > 0
+		for _, m := range []*tappedMessage{c.Message, c.Delta} {
+			if m == nil {
+				continue
+			}
+			for j := range m.ToolCalls {
+				call := &m.ToolCalls[j]
+				said = true
+				if call.Function.Name != "" && (call.ID == "" || call.ID != t.call) {
+					t.seen.ToolCalls++
+					t.call = call.ID
+				}
+			}
+		}
+		if c.FinishReason != "" {
+			t.seen.Finish = finishOf(c.FinishReason)
+			if t.seen.Finish == llm.FinishStop && t.seen.ToolCalls > 0 {
+				t.seen.Finish = llm.FinishToolCalls
+			}
+		}
+	}
+	return said
+}
+
+// Body implements llm.Tap.
+func (t *tap) Body(body []byte) *llm.Error {
+	var in tapped
+	if err := json.Unmarshal(body, &in, lenient); err != nil {
+		t.seen.Err = unread(body, err)
+		return t.seen.Err
+	}
+	if in.failed() {
+		t.seen.Err = inbandError(body)
+		return t.seen.Err
+	}
+	if in.Choices == nil && in.Data == 0 && isNull(in.Usage) && in.ID == "" {
+		t.seen.Err = unread(body, nil)
+		return t.seen.Err
+	}
+	t.note(&in)
+	t.choices(in.Choices)
+	return nil
+}
