@@ -19,6 +19,7 @@ type tap struct {
 	seen    llm.Seen
 	started bool
 	call    string // id of the latest tool call
+	refused bool
 }
 
 // tapped is what of an answer the tap decodes; everything else is skipped without a copy.
@@ -114,6 +115,7 @@ var (
 	keyUsage   = []byte(`"usage"`)
 	keyFinish  = []byte(`"finish_reason"`)
 	keyError   = []byte(`"error"`)
+	keyRefusal = []byte(`"refusal"`)
 	keyName    = []byte(`"name"`)
 	// keyTexts are the members that hold generated text. OpenRouter says a thought thrice; it is counted once.
 	keyTexts = [][]byte{[]byte(`"content"`), []byte(`"reasoning_content"`), []byte(`"reasoning"`), []byte(`"refusal"`), []byte(`"arguments"`), []byte(`"input"`), []byte(`"transcript"`)}
@@ -122,7 +124,7 @@ var (
 
 // promises tells whether a frame may say more than text. A quote inside a JSON string is escaped, so that text can't look like a key.
 func promises(data []byte) bool {
-	return !bytes.Contains(data, keyChoices) || meant(data, keyUsage) || meant(data, keyFinish) || meant(data, keyError) || meant(data, keyName)
+	return !bytes.Contains(data, keyChoices) || meant(data, keyRefusal) || meant(data, keyUsage) || meant(data, keyFinish) || meant(data, keyError) || meant(data, keyName)
 }
 
 // meant tells whether a member stands in data with a value other than null, "" and false.
@@ -273,6 +275,7 @@ func (t *tap) choices(choices []tappedChoice) (said bool) {
 			if m == nil {
 				continue
 			}
+			t.refused = t.refused || m.Refusal > 0
 			for j := range m.ToolCalls {
 				call := &m.ToolCalls[j]
 				said = true
@@ -286,6 +289,8 @@ func (t *tap) choices(choices []tappedChoice) (said bool) {
 			t.seen.Finish = finishOf(c.FinishReason)
 			if t.seen.Finish == llm.FinishStop && t.seen.ToolCalls > 0 {
 				t.seen.Finish = llm.FinishToolCalls
+			} else if t.seen.Finish == llm.FinishStop && t.refused {
+				t.seen.Finish = llm.FinishRefusal
 			}
 		}
 	}
