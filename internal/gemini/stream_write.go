@@ -194,10 +194,7 @@ func (s *streamEncoder) parts(dst []byte, choice int, p *llm.Part, logprobs []ll
 // final writes the last chunk: every candidate's reason, the sources and the usage.
 func (s *streamEncoder) final(dst []byte) []byte {
 	b := newBody(s.head, s.x)
-	b.UsageMetadata = metadata(s.usage, tierWord(s.head.ServiceTier), s.native)
-	if s.native {
-		b.Other = s.head.Extra
-	}
+	b.UsageMetadata = s.metadata()
 	s.ground()
 	for _, st := range s.stops {
 		if f := feedbackOf(st.stop, s.native); f != nil {
@@ -237,7 +234,24 @@ func (s *streamEncoder) ground() {
 	}
 }
 
+// metadata is what is known of the usage so far, with the service tier that Google has in it.
+func (s *streamEncoder) metadata() *usageMetadata {
+	tier := tierWord(s.head.ServiceTier)
+	if s.usage == nil && tier != "" {
+		return &usageMetadata{ServiceTier: tier}
+	}
+	return metadata(s.usage, tier, s.native)
+}
+
 func (s *streamEncoder) body(dst []byte, b *responseBody, last bool) []byte {
+	if !s.began {
+		if s.native {
+			b.Other = s.head.Extra
+		}
+		if b.UsageMetadata == nil {
+			b.UsageMetadata = s.metadata()
+		}
+	}
 	raw, err := appendJSON(nil, b)
 	if err != nil {
 		s.closed = true
@@ -248,6 +262,7 @@ func (s *streamEncoder) body(dst []byte, b *responseBody, last bool) []byte {
 
 func (s *streamEncoder) frame(dst, raw []byte, last bool) []byte {
 	if !s.array {
+		s.began = true
 		return wire.AppendSSE(dst, "", raw)
 	}
 	if s.began {
