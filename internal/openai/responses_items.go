@@ -168,6 +168,7 @@ func respDecodeItem(raw jsontext.Value, path string) (it respItem, err *llm.Erro
 			head.Type = "message"
 		case head.ID != "":
 			head.Type = "item_reference"
+			raw = append(respKeyString([]byte(`{"type":"item_reference"`), "id", head.ID), '}')
 		default:
 			return it, llm.Invalid(path+".type", "'%s' has neither a 'type' nor a 'role': give it \"type\": \"message\" and a role, or the type of the item it is", path)
 		}

@@ -107,6 +107,9 @@ func (responses) DecodeRequest(body []byte) (*llm.Request, error) {
 		if extra := respNonNull(r.Extra); extra != nil {
 			req.Extra = respSet(req.Extra, "reasoning", respObject(extra))
 		}
+		if *req.Reasoning == (llm.Reasoning{}) {
+			req.Reasoning = nil
+		}
 	}
 	respDecodeInclude(req, in.Include)
 	return req, nil

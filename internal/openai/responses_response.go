@@ -156,6 +156,18 @@ func respStop(status, reason string, calls, refused bool) llm.Stop {
 	return s
 }
 
+// respAnswerItem reads an item of an answer. Its status follows from how the answer ended.
+func respAnswerItem(raw jsontext.Value, path string) (respItem, *llm.Error) {
+	it, err := respDecodeItem(raw, path)
+	for i := range it.parts {
+		if p := &it.parts[i]; p.Extra["status"] != nil && p.Kind != llm.KindNative {
+			delete(p.Extra, "status")
+			p.Extra = respNonNull(p.Extra)
+		}
+	}
+	return it, err
+}
+
 // DecodeResponse reads a whole response object.
 func (responses) DecodeResponse(body []byte) (*llm.Response, error) {
 	b, err := respReadBody(respClean(body))
@@ -166,7 +178,7 @@ func (responses) DecodeResponse(body []byte) (*llm.Response, error) {
 	choice := llm.Choice{}
 	calls, refused := false, false
 	for i, raw := range b.Output {
-		it, err := respDecodeItem(raw, "output["+respItoa(i)+"]")
+		it, err := respAnswerItem(raw, "output["+respItoa(i)+"]")
 		if err != nil {
 			return nil, respBroken(err)
 		}

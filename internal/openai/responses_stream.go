@@ -39,11 +39,12 @@ type respPartKey struct {
 type respPart struct {
 	index     int
 	kind      llm.Kind
-	sent      int // bytes
+	sent      int    // bytes
+	sum       uint64 // FNV-1a of the bytes sent
 	citations int
 }
 
-// respDecoder keeps lengths, not texts: whatever the closing events say beyond what was streamed is told then, so that an upstream that
+// respDecoder keeps lengths and checksums, not texts: whatever the closing events say beyond what was streamed is told then, so that an upstream that
 // skips deltas loses nothing.
 type respDecoder struct {
 	started, ended bool
@@ -260,12 +261,25 @@ func (p *respPart) text(dst []llm.Event, text string, logprobs []llm.TokenLogpro
 		return dst
 	}
 	p.sent += len(text)
+	p.sum = respSum(p.sum, text)
 	return append(dst, llm.Event{Kind: llm.EventDelta, Index: p.index, Text: text, Logprobs: logprobs})
 }
 
-// rest tells what the whole text has beyond what was streamed.
+// respSum goes on with an FNV-1a checksum.
+func respSum(sum uint64, text string) uint64 {
+	if sum == 0 {
+		sum = 14695981039346656037
+	}
+	for i := 0; i < len(text); i++ {
+		sum = (sum ^ uint64(text[i])) * 1099511628211
+	}
+	return sum
+}
+
+// rest tells what the whole text has beyond what was streamed. A whole that does not begin with what was streamed is left alone: what has
+// been told cannot be taken back.
 func (p *respPart) rest(dst []llm.Event, whole string) []llm.Event {
-	if len(whole) <= p.sent {
+	if len(whole) <= p.sent || p.sent > 0 && respSum(0, whole[:p.sent]) != p.sum {
 		return dst
 	}
 	return p.text(dst, whole[p.sent:], nil)
@@ -318,7 +332,7 @@ func (d *respDecoder) itemAdded(dst []llm.Event, e *respEvent) ([]llm.Event, err
 	if it.Type != "function_call" && it.Type != "custom_tool_call" {
 		return dst, nil
 	}
-	call, err := respDecodeItem(e.Item, "item")
+	call, err := respAnswerItem(e.Item, "item")
 	if err != nil {
 		return dst, respBroken(err)
 	}
@@ -332,8 +346,6 @@ func (d *respDecoder) call(dst []llm.Event, item int, p *llm.Part) []llm.Event {
 	part := d.parts[key]
 	if part == nil {
 		p.Call.Arguments = ""
-		delete(p.Extra, "status")
-		p.Extra = respNonNull(p.Extra)
 		dst, part = d.begin(dst, key, p)
 	}
 	return part.rest(dst, args)
@@ -341,7 +353,7 @@ func (d *respDecoder) call(dst []llm.Event, item int, p *llm.Part) []llm.Event {
 
 // itemDone takes the finished item, tells what of it is not known yet, and closes it.
 func (d *respDecoder) itemDone(dst []llm.Event, e *respEvent) ([]llm.Event, error) {
-	it, err := respDecodeItem(e.Item, "item")
+	it, err := respAnswerItem(e.Item, "item")
 	if err != nil {
 		return dst, respBroken(err)
 	}

@@ -194,6 +194,23 @@ func (t *respTap) Body(body []byte) *llm.Error {
 	if r.Object != "response" && r.Output == nil {
 		return respBroken(llm.Invalid("object", "it is %q", r.Object))
 	}
-	t.seen.Chars = int64(len(body))
+	if t.seen.Usage == nil {
+		t.measure(body)
+	}
 	return nil
+}
+
+// measure counts the generated text of a whole answer that reports no usage.
+func (t *respTap) measure(body []byte) {
+	resp, err := Responses.DecodeResponse(body)
+	if err != nil {
+		return
+	}
+	for i := range resp.Choices[0].Parts {
+		p := &resp.Choices[0].Parts[i]
+		t.seen.Chars += int64(len(p.Text))
+		if p.Call != nil {
+			t.seen.Chars += int64(len(p.Call.Arguments))
+		}
+	}
 }
