@@ -1,0 +1,518 @@
+package anthropic
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// encoder holds what the writing of one request needs.
+type encoder struct {
+	writer
+	req      *llm.Request
+	t        *llm.Target
+	g        generation
+	own      bool // the request came in this dialect
+	think    thinking
+	tools    []llm.Tool
+	messages []llm.Message
+	max      int64
+	count    bool // for count_tokens
+	dropped  []string
+}
+
+func (e *encoder) drop(name string) {
+	if !slices.Contains(e.dropped, name) {
+		e.dropped = append(e.dropped, name)
+	}
+}
+
+// EncodeRequest writes a Messages body for the target, see llm.Spoken.
+func (messages) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) ([]byte, []string, error) {
+	return encodeRequest(dst, req, t, false)
+}
+
+func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]byte, []string, error) {
+	if t == nil {
+		t = &llm.Target{Model: req.Model}
+	}
+	e := &encoder{writer: writer{dst, len(dst)}, req: req, t: t, g: generationOf(t.Model), own: req.From == llm.Anthropic, count: count}
+	system := e.conversation()
+	e.tools = e.offered()
+	e.reasoning()
+	e.limit()
+
+	e.object("")
+	if t.Model != "" {
+		e.str("model", t.Model)
+	}
+	if !count {
+		e.int("max_tokens", e.max)
+	}
+	if len(system) > 0 {
+		e.array("system")
+		for i := range system {
+			e.part(&system[i])
+		}
+		e.end(']')
+	}
+	e.array("messages")
+	for i := range e.messages {
+		m := &e.messages[i]
+		e.object("")
+		e.str("role", string(m.Role))
+		e.array("content")
+		for j := range m.Parts {
+			e.part(&m.Parts[j])
+		}
+		e.end(']')
+		if e.own {
+			e.extra(m.Extra, nil)
+		}
+		e.end('}')
+	}
+	e.end(']')
+	e.writeTools()
+	e.writeThinking()
+	e.writeOutput()
+	if !count {
+		e.sampling()
+		e.account()
+	}
+	e.writeExtra()
+	e.end('}')
+	e.foreign()
+	if count {
+		e.dropped = nil
+	}
+	return e.b, e.dropped, nil
+}
+
+// conversation sorts the messages into the leading system text, which it returns, and turns of content that Anthropic accepts.
+func (e *encoder) conversation() (system []llm.Part) {
+	var rest []llm.Message
+	if e.own {
+		rest = e.req.Messages
+		if len(rest) > 0 && rest[0].Role == llm.RoleSystem {
+			system, rest = rest[0].Parts, rest[1:]
+		}
+	} else {
+		system, rest, _ = e.req.SplitSystem()
+	}
+	system = e.usable(system)
+	kept := make([]llm.Message, 0, len(rest))
+	for i := range rest {
+		m := rest[i]
+		if m.Name != "" {
+			e.drop("messages.name")
+		}
+		m.Parts = e.usable(m.Parts)
+		if len(m.Parts) > 0 {
+			kept = append(kept, m)
+		}
+	}
+	if e.own {
+		e.messages = kept
+		e.trimLast()
+		return system
+	}
+	e.messages = llm.Turns(kept)
+	if len(e.messages) == 0 || e.messages[0].Role != llm.RoleUser {
+		// Anthropic's conversations begin with the user. A greeting of the assistant answers to a word that means nothing.
+		opening := llm.Message{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: "."}}}
+		e.messages = append([]llm.Message{opening}, e.messages...)
+	}
+	e.trimLast()
+	return system
+}
+
+// trimLast cuts the white space at the end of a last assistant turn, which Anthropic refuses.
+func (e *encoder) trimLast() {
+	n := len(e.messages)
+	if n == 0 || e.messages[n-1].Role != llm.RoleAssistant {
+		return
+	}
+	m := &e.messages[n-1]
+	last := len(m.Parts) - 1
+	if last < 0 || m.Parts[last].Kind != llm.KindText {
+		return
+	}
+	trimmed := strings.TrimRight(m.Parts[last].Text, " \t\r\n")
+	if trimmed == m.Parts[last].Text {
+		return
+	}
+	m.Parts = slices.Clone(m.Parts)
+	m.Parts[last].Text = trimmed
+}
+
+// offered is the tools that the model may see: an allow-list of other dialects is kept by leaving out the rest.
+func (e *encoder) offered() []llm.Tool {
+	c := e.req.ToolChoice
+	var out []llm.Tool
+	for i := range e.req.Tools {
+		t := e.req.Tools[i]
+		if c != nil && c.Mode == llm.ChoiceAllowed && !slices.Contains(c.Allowed, t.Name) {
+			continue
+		}
+		if t.Type != "" && !e.own {
+			if t.Type != "custom" || t.Name == "" {
+				e.drop("tools." + t.Type)
+				continue
+			}
+			// A tool that takes free text becomes one with a single string, see llm.ToolCall.ArgumentsObject.
+			t = llm.Tool{Name: t.Name, Description: t.Description, Cache: t.Cache, Schema: llm.Raw(
+				`{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`)}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// reasoning settles what is asked of the model's thinking, and takes it back where the conversation can't carry it.
+func (e *encoder) reasoning() {
+	th, ok := thinkingOf(e.req, e.t)
+	if !ok {
+		e.drop("reasoning_effort")
+	}
+	if th.kind == "enabled" && !e.own && e.amidTools() {
+		// With a budget, an unfinished tool loop must begin with the signed thought that led to it; this client did not keep it.
+		e.drop("reasoning_effort")
+		th = thinking{}
+	}
+	e.think = th
+}
+
+// amidTools says that the conversation ends in tool results whose calls come without their signed reasoning.
+func (e *encoder) amidTools() bool {
+	n := len(e.messages)
+	if n < 2 || e.messages[n-1].Role != llm.RoleUser || e.messages[n-1].Parts[0].Kind != llm.KindToolResult {
+		return false
+	}
+	head := e.messages[n-2].Parts[0].Kind
+	return head != llm.KindReasoning && head != llm.KindRedacted
+}
+
+// limit settles max_tokens, which is required and must leave room beyond the thinking budget.
+func (e *encoder) limit() {
+	e.max = defaultMaxTokens
+	switch {
+	case e.req.MaxTokens != nil:
+		e.max = *e.req.MaxTokens
+		if e.max < 1 && !e.own {
+			e.max = 1
+		}
+		if e.t.MaxOutput > 0 && !e.own {
+			e.max = min(e.max, e.t.MaxOutput)
+		}
+	case e.t.MaxOutput > 0:
+		e.max = e.t.MaxOutput
+	}
+	if e.think.kind != "enabled" || e.think.budget < e.max || e.count {
+		return
+	}
+	room := e.max
+	e.max += e.think.budget
+	if limit := e.t.MaxOutput; limit > 0 && e.max > limit {
+		e.max = limit
+		if e.think.budget >= limit {
+			e.think.budget = max(minBudget, limit-min(room, limit/2))
+		}
+		if e.think.budget >= limit {
+			e.think = thinking{}
+			e.drop("reasoning_effort")
+		}
+	}
+}
+
+func (e *encoder) writeTools() {
+	if len(e.tools) > 0 {
+		e.array("tools")
+		for i := range e.tools {
+			e.tool(&e.tools[i])
+		}
+		e.end(']')
+	}
+	c := e.req.ToolChoice
+	mode := ""
+	if c != nil {
+		mode = c.Mode
+	}
+	if mode == llm.ChoiceAllowed {
+		mode = llm.ChoiceAuto
+		if c.Name == "required" {
+			mode = llm.ChoiceRequired
+		}
+	}
+	serial := e.req.ParallelTools != nil && !*e.req.ParallelTools
+	if len(e.tools) == 0 && !e.own {
+		if mode == llm.ChoiceRequired || mode == llm.ChoiceTool {
+			e.drop("tool_choice")
+		}
+		return
+	}
+	if e.think.on() && (mode == llm.ChoiceRequired || mode == llm.ChoiceTool) {
+		e.drop("tool_choice")
+		mode = llm.ChoiceAuto
+	}
+	word := map[string]string{
+		llm.ChoiceAuto: "auto", llm.ChoiceNone: "none", llm.ChoiceRequired: "any", llm.ChoiceTool: "tool",
+	}[mode]
+	switch {
+	case word == "" && mode != "":
+		e.drop("tool_choice")
+		return
+	case word == "" && !serial:
+		return
+	case word == "":
+		word = "auto"
+	}
+	e.object("tool_choice")
+	e.str("type", word)
+	if word == "tool" {
+		e.str("name", c.Name)
+	}
+	if word != "none" && e.req.ParallelTools != nil && (serial || e.own) {
+		e.bool("disable_parallel_tool_use", serial)
+	}
+	e.end('}')
+}
+
+func (e *encoder) tool(t *llm.Tool) {
+	if t.Type != "" {
+		e.raw("", t.Raw)
+		return
+	}
+	e.object("")
+	e.str("name", t.Name)
+	if t.Description != "" {
+		e.str("description", t.Description)
+	}
+	schema := objectSchema(t.Schema)
+	strict := t.Strict != nil && (*t.Strict || e.own)
+	if strict && !e.own {
+		if strict = e.g.structured() || !e.g.claude(); strict {
+			schema = closedSchema(schema)
+		} else {
+			e.drop("tools.strict")
+		}
+	}
+	e.raw("input_schema", schema)
+	if strict {
+		e.bool("strict", *t.Strict)
+	}
+	e.cache(t.Cache)
+	if e.own {
+		e.extra(t.Extra, nil)
+	} else {
+		e.dropExtra("tools.", t.Extra)
+	}
+	e.end('}')
+}
+
+// objectSchema gives a tool's schema the type that Anthropic demands.
+func objectSchema(schema llm.Raw) llm.Raw {
+	list := members(schema)
+	if len(list) == 0 {
+		return llm.Raw(`{"type":"object","properties":{}}`)
+	}
+	if t := get(list, "type"); len(t) > 0 {
+		return schema
+	}
+	return appendMembers(nil, append([]member{{"type", llm.Raw(`"object"`)}}, list...))
+}
+
+func (e *encoder) writeThinking() {
+	if e.think.kind == "" {
+		return
+	}
+	e.object("thinking")
+	e.str("type", e.think.kind)
+	if e.think.kind == "enabled" {
+		e.int("budget_tokens", e.think.budget)
+	}
+	if e.think.display != "" {
+		e.str("display", e.think.display)
+	}
+	e.end('}')
+}
+
+func (e *encoder) writeOutput() {
+	var rest []member
+	if e.own {
+		rest = members(e.req.Extra[outputConfigKey])
+	}
+	f := e.req.Format
+	schema := f != nil && f.Type == "json_schema" && f.Schema.Kind() == '{'
+	if f != nil && !schema && f.Type != "text" {
+		e.drop("response_format")
+	}
+	if !schema && e.think.effort == "" && len(rest) == 0 {
+		return
+	}
+	e.object("output_config")
+	if e.think.effort != "" {
+		e.str("effort", e.think.effort)
+	}
+	if schema {
+		e.object("format")
+		e.str("type", "json_schema")
+		if e.own {
+			e.raw("schema", f.Schema)
+		} else {
+			e.raw("schema", closedSchema(f.Schema))
+		}
+		e.end('}')
+	}
+	for _, m := range rest {
+		e.raw(m.name, m.value)
+	}
+	e.end('}')
+}
+
+// sampling writes what steers the choice of tokens, as far as the model takes it.
+func (e *encoder) sampling() {
+	r := e.req
+	var stops []string
+	for _, s := range r.Stop {
+		if strings.TrimSpace(s) == "" && !e.own {
+			e.drop("stop") // Anthropic refuses white space alone
+			continue
+		}
+		stops = append(stops, s)
+	}
+	if len(stops) > 0 {
+		e.array("stop_sequences")
+		for _, s := range stops {
+			e.str("", s)
+		}
+		e.end(']')
+	}
+	e.temperature()
+	if p := r.TopP; p != nil {
+		both := r.Temperature != nil && e.g.oneSampling()
+		if !e.own && (e.g.noSampling() || both || *p < 0 || *p > 1) || e.think.on() && *p < 0.95 {
+			if *p != 1 {
+				e.drop("top_p")
+			}
+		} else {
+			e.float("top_p", *p)
+		}
+	}
+	if r.TopK != nil {
+		if e.think.on() || !e.own && (e.g.noSampling() || *r.TopK < 0) {
+			e.drop("top_k")
+		} else {
+			e.int("top_k", *r.TopK)
+		}
+	}
+}
+
+func (e *encoder) temperature() {
+	if e.req.Temperature == nil {
+		return
+	}
+	v := *e.req.Temperature
+	if !e.own && e.g.noSampling() || e.think.on() {
+		if v != 1 {
+			e.drop("temperature")
+		}
+		return
+	}
+	if !e.own && (v > 1 || v < 0 || math.IsNaN(v)) {
+		e.drop("temperature")
+		v = math.Max(0, math.Min(1, v))
+	}
+	e.float("temperature", v)
+}
+
+// account writes who asks, and how urgently.
+func (e *encoder) account() {
+	r := e.req
+	user := r.User
+	if user == "" {
+		user = r.SafetyIdentifier
+	}
+	var rest []member
+	if e.own {
+		rest = members(r.Extra[metadataKey])
+	}
+	if user != "" || len(rest) > 0 {
+		e.object("metadata")
+		if user != "" {
+			e.str("user_id", user)
+		}
+		for _, m := range rest {
+			e.raw(m.name, m.value)
+		}
+		e.end('}')
+	}
+	tier := r.ServiceTier
+	switch {
+	case e.own, tier == "", tier == "auto", tier == "standard_only":
+	case tier == "default":
+		tier = "standard_only"
+	default:
+		e.drop("service_tier")
+		tier = ""
+	}
+	if tier != "" {
+		e.str("service_tier", tier)
+	}
+	if r.Stream {
+		e.bool("stream", true)
+	}
+}
+
+// counted are the names that count_tokens takes besides the conversation, the tools, thinking and the format.
+var counted = map[string]bool{
+	"anthropic_beta": true, "anthropic_version": true, "betas": true, "cache_control": true, "context_management": true, "mcp_servers": true,
+	"speed": true, "thinking": true, "user_profile_id": true, "workspace_id": true,
+}
+
+func (e *encoder) writeExtra() {
+	if !e.own {
+		e.dropExtra("", e.req.Extra)
+		return
+	}
+	e.extra(e.req.Extra, func(name string) bool {
+		return name == outputConfigKey || name == metadataKey || name == "thinking" && e.think.kind != "" || e.count && !counted[name]
+	})
+}
+
+func (e *encoder) dropExtra(prefix string, m map[string]llm.Raw) {
+	for _, k := range sortedKeys(m) {
+		if m[k].Kind() != 'n' {
+			e.drop(prefix + k)
+		}
+	}
+}
+
+// foreign names the parameters of other dialects that have no word here. A value that asks for what happens anyway is no loss.
+func (e *encoder) foreign() {
+	r := e.req
+	for _, p := range []struct {
+		name string
+		lost bool
+	}{
+		{"min_p", r.MinP != nil && *r.MinP != 0},
+		{"presence_penalty", r.PresencePenalty != nil && *r.PresencePenalty != 0},
+		{"frequency_penalty", r.FrequencyPenalty != nil && *r.FrequencyPenalty != 0},
+		{"seed", r.Seed != nil},
+		{"n", r.N != nil && *r.N != 1},
+		{"logit_bias", len(r.LogitBias) > 0},
+		{"logprobs", r.Logprobs != nil && *r.Logprobs},
+		{"top_logprobs", r.TopLogprobs != nil && *r.TopLogprobs > 0},
+		{"verbosity", r.Verbosity != "" && r.Verbosity != "medium"},
+		{"modalities", slices.ContainsFunc(r.Modalities, func(m string) bool { return !strings.EqualFold(m, "text") })},
+		{"audio", r.Audio != nil},
+		{"prompt_cache_key", r.PromptCacheKey != ""},
+		{"metadata", len(r.Metadata) > 0},
+		{"store", r.Store != nil && *r.Store},
+	} {
+		if p.lost {
+			e.drop(p.name)
+		}
+	}
+}
