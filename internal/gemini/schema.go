@@ -242,7 +242,7 @@ type schemaWriter struct {
 }
 
 // maxSchema bounds how far inlined references may blow a schema up.
-const maxSchema = 1 << 20
+const maxSchema = 1 << 17
 
 func (c *schemaWriter) define(ms []member) {
 	for _, group := range [...]string{"$defs", "definitions"} {
