@@ -39,6 +39,7 @@ func (m *chatMessage) decode(at string, i int, lastCall map[string]string) (llm.
 		}
 		out.Parts, err = m.answer(at, "call_fn_"+strconv.Itoa(i))
 		m.cacheLast(&out)
+		m.keepReasoning(&out.Extra, "")
 		if !isNull(m.Annotations) && string(m.Annotations) != "[]" {
 			setExtra(&out.Extra, "annotations", m.Annotations)
 		}

@@ -126,19 +126,20 @@ func (w *requestWriter) said(m *llm.Message, parts []llm.Part) {
 		parts[len(parts)-1].Cache = nil
 	}
 	if m.Role == llm.RoleAssistant {
-		w.assistant(parts)
+		w.assistant(m, parts)
 	} else {
 		w.key("content")
 		w.body(parts)
 	}
-	if w.same {
-		except := ""
-		if ownCache && w.p.strict {
-			except = extraCache
+	switch {
+	case w.same && w.p.strict:
+		if ownCache {
 			w.drop("cache_control")
 		}
-		w.extra(m.Extra, except)
-	} else {
+		w.extra(m.Extra, extraCache, extraDetails, extraReasoning, extraFlat)
+	case w.same:
+		w.extra(m.Extra)
+	default:
 		for _, k := range sortedKeys(m.Extra) {
 			w.drop("messages." + k)
 		}
@@ -164,7 +165,7 @@ func (w *requestWriter) parts(parts []llm.Part) {
 }
 
 // assistant appends the members of an assistant's message: what stands in its content, and what stands beside it.
-func (w *requestWriter) assistant(parts []llm.Part) {
+func (w *requestWriter) assistant(m *llm.Message, parts []llm.Part) {
 	var said, calls []llm.Part
 	var refusal string
 	var audio *llm.Media
@@ -188,7 +189,11 @@ func (w *requestWriter) assistant(parts []llm.Part) {
 			said = append(said, *p)
 		}
 	}
-	w.earlierReasoning(parts, &said)
+	// A message in OpenRouter's form goes back in it, with the signatures it holds.
+	kept := w.same && !w.p.strict && (m.Extra[extraDetails] != nil || m.Extra[extraReasoning] != nil)
+	if !kept {
+		w.earlierReasoning(parts, &said)
+	}
 	if len(said) > 0 || len(calls) == 0 && refusal == "" && audio == nil {
 		w.key("content")
 		w.body(said)
@@ -201,18 +206,13 @@ func (w *requestWriter) assistant(parts []llm.Part) {
 		w.quote(audio.ID)
 		w.raw("}")
 	}
-	w.calls(calls)
-	w.textSignature(parts)
-}
-
-// textSignature gives Gemini's signature on a text back in the place where LiteLLM has it.
-func (w *requestWriter) textSignature(parts []llm.Part) {
-	if w.p.strict {
-		return
+	w.calls(calls, !w.p.strict && !kept)
+	if !w.p.strict {
+		w.thoughtSignature(parts)
 	}
-	w.thoughtSignature(parts)
 }
 
+// thoughtSignature appends Gemini's signature on a text in the place where LiteLLM has it.
 func (w *writer) thoughtSignature(parts []llm.Part) {
 	for i := range parts {
 		if p := &parts[i]; p.Kind == llm.KindText && p.Signature != "" && p.SignedBy == llm.Gemini {
@@ -224,7 +224,7 @@ func (w *writer) thoughtSignature(parts []llm.Part) {
 	}
 }
 
-func (w *requestWriter) calls(calls []llm.Part) {
+func (w *requestWriter) calls(calls []llm.Part, signed bool) {
 	if len(calls) == 0 {
 		return
 	}
@@ -240,7 +240,7 @@ func (w *requestWriter) calls(calls []llm.Part) {
 	w.begin('[')
 	for i := range calls {
 		w.open('{')
-		w.call(&calls[i], !w.p.strict)
+		w.call(&calls[i], signed)
 		w.cache(calls[i].Cache)
 		if w.same {
 			w.extra(calls[i].Extra, extraLegacy)
@@ -279,34 +279,21 @@ func (w *writer) call(p *llm.Part, signed bool) {
 
 // earlierReasoning gives the provider back what it thought, in the form it takes; *said gets it where that is a content part.
 func (w *requestWriter) earlierReasoning(parts []llm.Part, said *[]llm.Part) {
-	first := -1
+	thought := false
 	for i := range parts {
-		if k := parts[i].Kind; k == llm.KindReasoning || k == llm.KindRedacted {
-			first = i
-			break
-		}
+		thought = thought || parts[i].Kind == llm.KindReasoning || parts[i].Kind == llm.KindRedacted
 	}
-	if first < 0 {
-		return
-	}
-	raw := parts[first].Extra
+	flat := w.p.flatReasoning()
 	switch {
-	case w.same && raw[extraDetails] != nil && !w.p.strict:
-		flat := joinReasoning(parts)
-		if raw[extraReasoning] != nil {
-			w.value("reasoning", raw[extraReasoning])
-		} else {
-			w.text("reasoning_content", flat)
-		}
-		w.value("reasoning_details", raw[extraDetails])
+	case !thought:
 	case w.p.details():
 		w.detailsOut(parts)
 	case w.p.mistral():
 		*said = append([]llm.Part{{Kind: llm.KindReasoning, Text: joinReasoning(parts)}}, *said...)
-	case w.p.flatReasoning() == "":
-		w.drop("reasoning_content")
-	case w.p.flatReasoning() == "reasoning", w.same && raw[extraReasoning] != nil:
-		w.text("reasoning", joinReasoning(parts))
+	case flat == "":
+		w.drop(extraFlat)
+	case flat == extraReasoning:
+		w.text(flat, joinReasoning(parts))
 	default:
 		w.reasoningOut(parts, true)
 	}
@@ -346,7 +333,7 @@ func (w *requestWriter) part(p *llm.Part) {
 	}
 	w.cache(p.Cache)
 	if w.same {
-		w.extra(p.Extra, extraReasoning, extraDetails)
+		w.extra(p.Extra)
 	}
 	w.raw("}")
 }

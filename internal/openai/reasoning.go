@@ -13,13 +13,8 @@ import (
 // (DeepSeek, most others), reasoning and reasoning_details (OpenRouter), thinking_blocks with signatures (LiteLLM), thinking parts in
 // the content (Mistral). All are read; reasoning_content with thinking_blocks is what clients are told.
 
-// reasoning reads a message's reasoning into parts. What reasoning_content and thinking_blocks would not say again stays as it came in
-// the first part's Extra.
+// reasoning reads a message's reasoning into parts.
 func (m *chatMessage) reasoning() []llm.Part {
-	flat := string(m.ReasoningContent)
-	if flat == "" {
-		flat = string(m.Reasoning)
-	}
 	if len(m.ThinkingBlocks) > 0 {
 		parts := make([]llm.Part, 0, len(m.ThinkingBlocks))
 		for i := range m.ThinkingBlocks {
@@ -27,23 +22,33 @@ func (m *chatMessage) reasoning() []llm.Part {
 		}
 		return parts
 	}
-	var parts []llm.Part
 	if !isNull(m.ReasoningDetails) {
-		parts = detailParts(m.details())
+		if parts := detailParts(m.details()); len(parts) > 0 {
+			return parts
+		}
 	}
-	if len(parts) == 0 && flat != "" {
-		parts = []llm.Part{{Kind: llm.KindReasoning, Text: flat}}
+	flat := string(m.ReasoningContent)
+	if flat == "" {
+		flat = string(m.Reasoning)
 	}
-	if len(parts) == 0 {
+	if flat == "" {
 		return nil
 	}
-	if m.ReasoningContent == "" && m.Reasoning != "" {
-		setExtra(&parts[0].Extra, extraReasoning, appendString(nil, string(m.Reasoning)))
+	return []llm.Part{{Kind: llm.KindReasoning, Text: flat}}
+}
+
+// keepReasoning keeps, for the same dialect, what reasoning_content and thinking_blocks would not say again: OpenRouter's form.
+func (m *chatMessage) keepReasoning(extra *map[string]llm.Raw, prefix string) {
+	details := !isNull(m.ReasoningDetails) && string(m.ReasoningDetails) != "[]"
+	if details {
+		setExtra(extra, prefix+extraDetails, m.ReasoningDetails)
+		if m.ReasoningContent != "" {
+			setExtra(extra, prefix+extraFlat, appendString(nil, string(m.ReasoningContent)))
+		}
 	}
-	if !isNull(m.ReasoningDetails) && string(m.ReasoningDetails) != "[]" {
-		setExtra(&parts[0].Extra, extraDetails, m.ReasoningDetails)
+	if m.Reasoning != "" && (details || m.ReasoningContent == "") {
+		setExtra(extra, prefix+extraReasoning, appendString(nil, string(m.Reasoning)))
 	}
-	return parts
 }
 
 // signCalls puts Gemini's signatures, which OpenRouter gives as encrypted details with the id of the call they belong to, on the calls.

@@ -20,6 +20,7 @@ const (
 	extraReasoning = "reasoning" // OpenRouter's object, or a message's member of that name
 	extraThinking  = "thinking"
 	extraDetails   = "reasoning_details"
+	extraFlat      = "reasoning_content"
 	extraCache     = "cache_control"
 	extraLegacy    = "function_call" // a call or result in the deprecated form
 )
@@ -36,25 +37,23 @@ func (chat) DecodeRequest(body []byte) (*llm.Request, error) {
 	if len(in.Messages) == 0 {
 		return nil, llm.Invalid("messages", "Invalid 'messages': empty list. Send at least one message.")
 	}
-	req := &llm.Request{
-		From: llm.OpenAI, Model: in.Model, ParallelTools: in.ParallelToolCalls,
-		MaxTokens: in.MaxCompletionTokens.ptr(), Temperature: in.Temperature, TopP: in.TopP, TopK: in.TopK.ptr(), MinP: in.MinP,
-		PresencePenalty: in.PresencePenalty, FrequencyPenalty: in.FrequencyPenalty, Seed: in.Seed.ptr(), N: in.N.ptr(), Stop: in.Stop,
-		LogitBias: in.LogitBias, Logprobs: in.Logprobs, TopLogprobs: in.TopLogprobs.ptr(), Verbosity: in.Verbosity,
-		Modalities: in.Modalities, ServiceTier: in.ServiceTier, User: in.User, SafetyIdentifier: in.SafetyIdentifier,
-		PromptCacheKey: in.PromptCacheKey, Store: in.Store, Extra: plainExtra(in.Extra),
-	}
+	req := in.request(in.Extra)
+	req.ParallelTools, req.Store = in.ParallelToolCalls, in.Store
+	req.Logprobs, req.TopLogprobs = in.Logprobs, in.TopLogprobs.ptr()
+	req.Verbosity, req.Modalities, req.ServiceTier = in.Verbosity, in.Modalities, in.ServiceTier
+	req.SafetyIdentifier, req.PromptCacheKey = in.SafetyIdentifier, in.PromptCacheKey
+	req.MaxTokens = in.MaxCompletionTokens.ptr()
 	if req.MaxTokens == nil {
 		req.MaxTokens = in.MaxTokens.ptr()
-	}
-	if in.Stream != nil {
-		req.Stream = *in.Stream
 	}
 	if in.Audio != nil {
 		req.Audio = &llm.AudioOutput{Voice: in.Audio.Voice, Format: in.Audio.Format}
 	}
+	if err := decodeStreamOptions(req, in.StreamOptions); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(*llm.Request, *chatRequest) *llm.Error{
-		decodeStreamOptions, decodeMetadata, decodeReasoningParams, decodeFormat, decodeTools, decodeToolChoice, decodeMessages,
+		decodeMetadata, decodeReasoningParams, decodeFormat, decodeTools, decodeToolChoice, decodeMessages,
 	} {
 		if err := step(req, &in); err != nil {
 			return nil, err
@@ -70,9 +69,9 @@ func setExtra(m *map[string]llm.Raw, key string, v llm.Raw) {
 	(*m)[key] = v
 }
 
-func decodeStreamOptions(req *llm.Request, in *chatRequest) *llm.Error {
+func decodeStreamOptions(req *llm.Request, options map[string]jsontext.Value) *llm.Error {
 	rest := map[string]llm.Raw{}
-	for k, v := range in.StreamOptions {
+	for k, v := range options {
 		if k != "include_usage" {
 			rest[k] = v
 			continue

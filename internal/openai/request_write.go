@@ -40,7 +40,9 @@ func (chat) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) ([]byte, 
 	w.raw("]")
 	w.tools()
 	w.toolChoice()
+	w.boolPtr("parallel_tool_calls", w.parallel())
 	w.sampling()
+	w.logprobsParams()
 	w.reasoningParams()
 	w.format()
 	w.identity()
@@ -137,9 +139,12 @@ func (w *requestWriter) sampling() {
 		}
 		w.raw("}")
 	})
+}
+
+func (w *requestWriter) logprobsParams() {
+	r := w.req
 	w.param("logprobs", r.Logprobs != nil, func(name string) { w.boolPtr(name, r.Logprobs) })
 	w.param("top_logprobs", r.TopLogprobs != nil, func(name string) { w.intPtr(name, r.TopLogprobs) })
-	w.boolPtr("parallel_tool_calls", w.parallel())
 }
 
 // parallel leaves parallel_tool_calls out where there are no tools, since OpenAI refuses it then.
@@ -419,6 +424,8 @@ func (w *requestWriter) toolChoice() {
 		w.raw("}}")
 	case c.Mode == llm.ChoiceAllowed:
 		w.allowed(c)
+	case c.Mode == llm.ChoiceRequired && w.p.mistral():
+		w.raw(`"any"`)
 	case c.Mode == llm.ChoiceAuto, c.Mode == llm.ChoiceNone, c.Mode == llm.ChoiceRequired:
 		w.quote(c.Mode)
 	default:

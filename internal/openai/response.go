@@ -135,10 +135,9 @@ func (c *chatChoice) decode() (llm.Choice, error) {
 		}
 	}
 	for k, v := range plainExtra(m.Extra) {
-		if k != "provider_specific_fields" {
-			setExtra(&out.Extra, extraMessage+k, v)
-		}
+		setExtra(&out.Extra, extraMessage+k, v)
 	}
+	m.keepReasoning(&out.Extra, extraMessage)
 	out.Parts = parts
 	out.Logprobs = decodeLogprobs(c.Logprobs)
 	out.Stop = c.stop(out.Parts)

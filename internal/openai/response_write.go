@@ -121,14 +121,8 @@ func (w *writer) choice(c *llm.Choice, same, legacy bool) {
 func (w *writer) message(c *llm.Choice, same bool, calls int, legacy bool) {
 	w.reasoningOut(c.Parts, true)
 	if same {
-		for i := range c.Parts {
-			if d := c.Parts[i].Extra[extraDetails]; d != nil {
-				w.value("reasoning_details", d)
-				break
-			}
-		}
 		for _, k := range sortedKeys(c.Extra) {
-			if name, ok := strings.CutPrefix(k, extraMessage); ok {
+			if name, ok := strings.CutPrefix(k, extraMessage); ok && name != extraFlat {
 				w.comma()
 				w.quote(name)
 				w.raw(":")

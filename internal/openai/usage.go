@@ -105,6 +105,8 @@ func nestReasoning(u *llm.Usage) {
 	outside := u.Total - u.Input - u.Output
 	switch {
 	case outside <= 0:
+	case u.Input == 0 && u.Output == 0: // embeddings of servers that give a total only
+		u.Input = outside
 	case outside == u.Reasoning:
 		u.Output += outside
 	case u.Reasoning == 0 && !u.ReasoningKnown:

@@ -9,25 +9,13 @@ import (
 // message, an answer's message and a stream's delta, since providers mix them.
 
 type chatRequest struct {
-	Model               string                    `json:"model"`
+	chatSampling
 	Messages            []chatMessage             `json:"messages"`
 	Tools               []jsontext.Value          `json:"tools"`
 	ToolChoice          jsontext.Value            `json:"tool_choice"`
 	ParallelToolCalls   *bool                     `json:"parallel_tool_calls"`
-	Stream              *bool                     `json:"stream"`
-	StreamOptions       map[string]jsontext.Value `json:"stream_options"`
 	MaxTokens           *number                   `json:"max_tokens"`
 	MaxCompletionTokens *number                   `json:"max_completion_tokens"`
-	Temperature         *float64                  `json:"temperature"`
-	TopP                *float64                  `json:"top_p"`
-	TopK                *number                   `json:"top_k"`
-	MinP                *float64                  `json:"min_p"`
-	PresencePenalty     *float64                  `json:"presence_penalty"`
-	FrequencyPenalty    *float64                  `json:"frequency_penalty"`
-	Seed                *number                   `json:"seed"`
-	N                   *number                   `json:"n"`
-	Stop                list                      `json:"stop"`
-	LogitBias           map[string]float64        `json:"logit_bias"`
 	Logprobs            *bool                     `json:"logprobs"`
 	TopLogprobs         *number                   `json:"top_logprobs"`
 	ReasoningEffort     jsontext.Value            `json:"reasoning_effort"`
@@ -38,7 +26,6 @@ type chatRequest struct {
 	Modalities          []string                  `json:"modalities"`
 	Audio               *chatAudioOutput          `json:"audio"`
 	ServiceTier         string                    `json:"service_tier"`
-	User                string                    `json:"user"`
 	SafetyIdentifier    string                    `json:"safety_identifier"`
 	PromptCacheKey      string                    `json:"prompt_cache_key"`
 	Metadata            jsontext.Value            `json:"metadata"`
