@@ -49,7 +49,9 @@ func (r *partReader) read(p *part, where func() string) (llm.Part, error) {
 	case p.FunctionResponse != nil:
 		out.Kind = llm.KindToolResult
 		out.Result, err = r.result(p.FunctionResponse, where)
-		out.Extra = extra(p.FunctionResponse.Other)
+		for k, v := range p.FunctionResponse.Other {
+			keepIn(&out.Extra, responsePlace+camel(k), v)
+		}
 	case len(p.Other) > 0:
 		raw, werr := json.Marshal(p, writeOptions)
 		if werr != nil {
@@ -57,16 +59,14 @@ func (r *partReader) read(p *part, where func() string) (llm.Part, error) {
 		}
 		return llm.Part{Kind: llm.KindNative, Raw: raw}, nil
 	}
-	if err == nil && len(p.Other) > 0 {
-		if out.Extra == nil {
-			out.Extra = unknown{}
-		}
-		for k, v := range p.Other {
-			out.Extra[camel(k)] = v
-		}
+	for k, v := range p.Other {
+		keepIn(&out.Extra, camel(k), v)
 	}
 	return out, err
 }
+
+// responsePlace is where the Extra of a tool result keeps the unknown members of its functionResponse, apart from the part's own.
+const responsePlace = "functionResponse."
 
 func dataFields(p *part) (n int) {
 	for _, set := range [...]bool{p.Text != nil, p.InlineData != nil, p.FileData != nil, p.FunctionCall != nil, p.FunctionResponse != nil} {

@@ -166,10 +166,17 @@ func (w *partWriter) result(dst []part, p *llm.Part, out part, field string) ([]
 			}
 		}
 	}
+	out.FunctionResponse, out.Other = fr, nil
 	if w.native {
-		fr.Other = p.Extra
+		for k, v := range p.Extra {
+			if name, ok := strings.CutPrefix(k, responsePlace); ok {
+				keepIn(&fr.Other, name, v)
+			} else {
+				keepIn(&out.Other, k, v)
+			}
+		}
 	}
-	return append(append(dst, part{FunctionResponse: fr, ThoughtSignature: out.ThoughtSignature}), beside...), nil
+	return append(append(dst, out), beside...), nil
 }
 
 // response is the result as an object, see readResponse.

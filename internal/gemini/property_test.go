@@ -62,7 +62,8 @@ func drawResult(t *rapid.T, call *llm.ToolCall) llm.Part {
 	case 3:
 		r.Parts = []llm.Part{{Kind: llm.KindJSON, Raw: llm.Raw(`[1,2]`)}, {Kind: llm.KindImage, Media: &llm.Media{MIME: "image/png", Data: "aGk="}}}
 	}
-	return llm.Part{Kind: llm.KindToolResult, Result: r}
+	return llm.Part{Kind: llm.KindToolResult, Result: r, Extra: rapid.SampledFrom([]unknown{nil,
+		{"functionResponse.willContinue": llm.Raw(`true`), "partMetadata": llm.Raw(`{"k":1}`)}}).Draw(t, "extra")}
 }
 
 var schemas = rapid.SampledFrom([]llm.Raw{nil, llm.Raw(`{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}`),

@@ -20,17 +20,78 @@ type tap struct {
 // NewTap starts watching a spliced answer.
 func (dialect) NewTap() llm.Tap { return &tap{} }
 
-var (
-	usageKey    = []byte(`"usageMetadata"`)
-	countSuffix = []byte(`TokenCount"`)
-	finishKey   = []byte(`"finishReason"`)
-	feedbackKey = []byte(`"promptFeedback"`)
-	errorKey    = []byte(`"error"`)
-	callKey     = []byte(`"functionCall"`)
-	callSnake   = []byte(`"function_call"`)
-	partsKey    = []byte(`"parts"`)
-	textKey     = []byte(`"text"`)
-)
+// glimpse is what one pass over a chunk's quotes tells, without decoding it.
+type glimpse struct {
+	usageAt int // where usageMetadata begins, -1 nowhere
+	counted bool
+	content bool
+	closer  bool  // a finish reason, a function call, a refused prompt or an error: worth decoding
+	chars   int64 // of text, escapes and all: it feeds an estimate
+}
+
+func glance(data []byte) (g glimpse) {
+	g.usageAt = -1
+	first, text := true, false
+	for i := 0; ; {
+		j := bytes.IndexByte(data[i:], '"')
+		if j < 0 {
+			return g
+		}
+		start := i + j + 1
+		end := stringEnd(data, start)
+		if end < 0 {
+			return g
+		}
+		i = end + 1
+		for i < len(data) && (data[i] == ' ' || data[i] == '\n') {
+			i++
+		}
+		if i == len(data) || data[i] != ':' { // a value
+			if text {
+				g.chars += int64(end - start)
+			}
+			text = false
+			continue
+		}
+		text = false
+		switch key := data[start:end]; string(key) {
+		case "text":
+			text = true
+		case "parts":
+			g.content = true
+		case "usageMetadata":
+			g.usageAt = start - 1
+		case "finishReason", "promptFeedback", "functionCall":
+			g.closer = true
+		case "error":
+			g.closer = g.closer || first
+		default:
+			g.counted = g.counted || g.usageAt >= 0 && bytes.HasSuffix(key, countSuffix)
+		}
+		first = false
+	}
+}
+
+var countSuffix = []byte("TokenCount")
+
+// stringEnd finds the quote that closes a string, -1 if none does.
+func stringEnd(data []byte, start int) int {
+	for at := start; ; {
+		k := bytes.IndexByte(data[at:], '"')
+		if k < 0 {
+			return -1
+		}
+		at += k
+		slashes := 0
+		for at-slashes > start && data[at-slashes-1] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return at
+		}
+		at++
+	}
+}
 
 func (t *tap) Frame(f llm.Frame) (mark llm.Mark) {
 	data := object(f.Data)
@@ -40,24 +101,18 @@ func (t *tap) Frame(f llm.Frame) (mark llm.Mark) {
 	if data[0] != '{' || data[len(data)-1] != '}' {
 		return llm.MarkBad
 	}
-	if i := bytes.LastIndex(data, usageKey); i >= 0 && bytes.Contains(data[i:], countSuffix) {
-		t.tail = append(t.tail[:0], data[i:]...)
+	g := glance(data)
+	if g.counted {
+		t.tail = append(t.tail[:0], data[g.usageAt:]...)
 	}
-	closer := bytes.Contains(data, finishKey) || bytes.Contains(data, feedbackKey) || bytes.Contains(data, callKey) ||
-		bytes.Contains(data, callSnake) || bytes.HasPrefix(bytes.TrimLeft(data[1:], " \r\n\t"), errorKey)
-	if bytes.Contains(data, partsKey) {
+	if g.content {
 		mark |= llm.MarkContent
 	}
-	if !t.named || closer {
-		return mark | t.look(data, closer)
+	if g.closer {
+		return mark | t.look(data)
 	}
-	t.seen.Chars += textLength(data)
-	return mark
-}
-
-// look decodes a chunk; content says that more than the names at its top are wanted.
-func (t *tap) look(data []byte, content bool) (mark llm.Mark) {
-	if !content {
+	t.seen.Chars += g.chars
+	if !t.named {
 		var head struct {
 			ModelVersion string `json:"modelVersion"`
 			ResponseID   string `json:"responseId"`
@@ -66,9 +121,13 @@ func (t *tap) look(data []byte, content bool) (mark llm.Mark) {
 			return llm.MarkBad
 		}
 		t.name(head.ModelVersion, head.ResponseID)
-		t.seen.Chars += textLength(data)
-		return 0
+		t.named = true // asked once; what comes later stands beside the usage, and Seen finds it there
 	}
+	return mark
+}
+
+// look decodes a chunk.
+func (t *tap) look(data []byte) (mark llm.Mark) {
 	var b responseBody
 	if json.Unmarshal(data, &b, upstreamOptions) != nil {
 		return llm.MarkBad
@@ -116,34 +175,6 @@ func (t *tap) content(c *content) {
 			t.seen.Chars += int64(len(p.FunctionCall.Args))
 			t.calls = true
 		}
-	}
-}
-
-// textLength adds up the text members of a chunk, escapes and all: it feeds an estimate.
-func textLength(data []byte) (n int64) {
-	for {
-		i := bytes.Index(data, textKey)
-		if i < 0 {
-			return n
-		}
-		data = data[i+len(textKey):]
-		start := bytes.IndexByte(data, '"')
-		if start < 0 {
-			return n
-		}
-		data = data[start+1:]
-		end := 0
-		for end < len(data) && data[end] != '"' {
-			if data[end] == '\\' {
-				end++
-			}
-			end++
-		}
-		if end >= len(data) {
-			return n
-		}
-		n += int64(end)
-		data = data[end+1:]
 	}
 }
 
