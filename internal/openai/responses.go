@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -78,6 +79,10 @@ const (
 	respOfNext      = "n" // the part after the item
 	respOfPrevious  = "p" // the part before the item
 )
+
+// Sealed says that a request's body holds signatures of other dialects that the gateway gave out earlier: it must be decoded and encoded
+// for a Responses upstream, not spliced, for that would refuse what it never issued.
+func (responses) Sealed(body []byte) bool { return bytes.Contains(body, []byte(`"`+respSealed)) }
 
 func respSeal(by llm.Dialect, of, signature string) string {
 	if by == llm.Responses {

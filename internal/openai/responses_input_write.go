@@ -379,16 +379,17 @@ func (e *respEncoder) reasoningItem(b []byte, parts []llm.Part) []byte {
 	if e.own {
 		b = respKeyText(b, "id", parts[0].ID)
 	}
-	return append(respReasoningMembers(b, parts, signature), '}')
+	return append(e.reasoningMembers(b, parts, signature), '}')
 }
 
-// respReasoningMembers appends summary, content and encrypted_content.
-func respReasoningMembers(b []byte, parts []llm.Part, signature string) []byte {
+// reasoningMembers appends summary, content and encrypted_content. A client of another dialect returns what it was shown, which was the
+// summary.
+func (e *respEncoder) reasoningMembers(b []byte, parts []llm.Part, signature string) []byte {
 	b = append(respKey(b, "summary"), '[')
 	texts := 0
 	for i := range parts {
 		switch {
-		case parts[i].Summary:
+		case parts[i].Summary, !e.own && parts[i].Text != "":
 			b = append(appendString(append(respElem(b), `{"type":"summary_text","text":`...), parts[i].Text), '}')
 		case parts[i].Text != "":
 			texts++

@@ -210,7 +210,8 @@ func respErrorCode(e *llm.Error) string {
 	return "server_error"
 }
 
-// respAppendErrorEvent appends a framed error event.
+// respAppendErrorEvent appends a framed error event. Its members stand where the schema has them and, as OpenAI also sends them, in an
+// object of their own, by which the official SDKs know that they must throw.
 func respAppendErrorEvent(dst []byte, e *llm.Error, seq int64) []byte {
 	dst = append(dst, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":"...)
 	dst = strconv.AppendInt(dst, seq, 10)
@@ -218,14 +219,19 @@ func respAppendErrorEvent(dst []byte, e *llm.Error, seq int64) []byte {
 	if e.Code != "" {
 		code = e.Code
 	}
+	dst = respErrorMembers(dst, e, code)
+	dst = respKeyString(append(dst, `,"error":{`...), "type", errorType(e))
+	dst = respErrorMembers(dst, e, code)
+	return append(dst, "}}\n\n"...)
+}
+
+func respErrorMembers(dst []byte, e *llm.Error, code string) []byte {
 	dst = respKeyString(dst, "code", code)
 	dst = respKeyString(dst, "message", e.Message)
 	if e.Param == "" {
-		dst = append(dst, `,"param":null`...)
-	} else {
-		dst = respKeyString(dst, "param", e.Param)
+		return append(dst, `,"param":null`...)
 	}
-	return append(dst, "}\n\n"...)
+	return respKeyString(dst, "param", e.Param)
 }
 
 func (w *respWriter) created() int64 {
@@ -265,8 +271,6 @@ func (w *respWriter) response(dst []byte, status, reason string, failed *llm.Err
 	switch {
 	case reason != "":
 		dst = append(respKeyString(append(respKey(dst, "incomplete_details"), '{'), "reason", reason), '}')
-	case status == "incomplete":
-		dst = append(dst, `,"incomplete_details":{}`...)
 	default:
 		dst = append(dst, `,"incomplete_details":null`...)
 	}
@@ -278,10 +282,15 @@ func (w *respWriter) response(dst []byte, status, reason string, failed *llm.Err
 		}
 	}
 	dst = append(dst, `],"usage":`...)
-	if w.usage == nil || status == "in_progress" {
-		return append(dst, "null}"...)
+	switch {
+	case w.usage != nil && status != "in_progress":
+		dst = respAppendUsage(dst, w.usage, w.own)
+	case !w.own && (status == "completed" || status == "incomplete"):
+		dst = respAppendUsage(dst, &llm.Usage{}, false) // clients count on it
+	default:
+		dst = append(dst, "null"...)
 	}
-	return append(respAppendUsage(dst, w.usage, w.own), '}')
+	return append(dst, '}')
 }
 
 func respAppendUsage(dst []byte, u *llm.Usage, own bool) []byte {

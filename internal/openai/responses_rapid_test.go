@@ -371,7 +371,7 @@ func TestResponses_foreignTurnSurvives(t *testing.T) {
 		_, items, _ := strings.Cut(string(body), `"output":`)
 		items, _, _ = strings.Cut(items, `,"usage":`)
 		req, err := Responses.DecodeRequest([]byte(`{"model":"m","input":` + items + `}`))
-		if err != nil {
+		if err != nil || !Responses.Sealed(body) {
 			t.Fatalf("%s: %v", items, err)
 		}
 		if len(req.Messages) != 1 {

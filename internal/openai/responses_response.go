@@ -203,6 +203,14 @@ func (responses) DecodeResponse(body []byte) (*llm.Response, error) {
 	return resp, nil
 }
 
+// respFailure is the error that a failed response names.
+func respFailure(status string) *llm.Error {
+	if status != "failed" {
+		return nil
+	}
+	return llm.Errorf(llm.ErrInternal, "the model's answer could not be completed")
+}
+
 // EncodeResponse appends a response object: what the stream of the same answer ends with.
 func (responses) EncodeResponse(dst []byte, resp *llm.Response, x *llm.Exchange) []byte {
 	e := &respWriter{x: x, quiet: true}
@@ -211,5 +219,5 @@ func (responses) EncodeResponse(dst []byte, resp *llm.Response, x *llm.Exchange)
 		e.Encode(nil, &events[i])
 	}
 	status, reason := respStatus(e.stop)
-	return e.response(dst, status, reason, nil)
+	return e.response(dst, status, reason, respFailure(status))
 }

@@ -87,13 +87,9 @@ func (w *respWriter) Encode(dst []byte, e *llm.Event) []byte {
 	case llm.EventEnd:
 		dst = w.closeAll(dst)
 		status, reason := respStatus(w.stop)
-		var failed *llm.Error
-		if status == "failed" {
-			failed = llm.Errorf(llm.ErrInternal, "the model's answer could not be completed")
-		}
 		w.ended = true
 		dst = w.begin(dst, "response."+status)
-		dst = w.response(respKey(dst, "response"), status, reason, failed)
+		dst = w.response(respKey(dst, "response"), status, reason, respFailure(status))
 		dst = w.finish(dst)
 	case llm.EventError:
 		w.ended = true

@@ -134,7 +134,7 @@ func TestResponses_foreignRequest(t *testing.T) {
 			{Kind: llm.KindReasoning, Text: "t", Signature: "sig", SignedBy: llm.Anthropic},
 			{Kind: llm.KindRedacted, Data: "d", SignedBy: llm.Anthropic},
 			{Kind: llm.KindText, Text: "a"},
-			{Kind: llm.KindReasoning, Text: "mine", Summary: true, Signature: "enc", SignedBy: llm.Responses},
+			{Kind: llm.KindReasoning, Text: "mine", Signature: "enc", SignedBy: llm.Responses},
 			{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: "c1", Name: "f"}},
 			{Kind: llm.KindNative, Raw: llm.Raw(`{"type":"server_tool_use"}`)},
 		}}, {Role: "user", Parts: []llm.Part{
@@ -215,28 +215,41 @@ func respLines(t *testing.T, stream string) (lines []string) {
 	return lines
 }
 
+// respOrder encodes events and compares the lines of what comes out.
+func respOrder(t *testing.T, want string, events ...llm.Event) {
+	t.Helper()
+	enc := Responses.NewStreamEncoder(respExchange("m"))
+	var out []byte
+	for i := range events {
+		out = enc.Encode(out, &events[i])
+	}
+	if d := cmp.Diff(strings.Split(strings.ReplaceAll(strings.TrimSpace(want), "\t", ""), "\n"), respLines(t, string(out))); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+}
+
+func respPartStart(i int, p llm.Part) llm.Event {
+	return llm.Event{Kind: llm.EventPartStart, Index: i, Part: &p}
+}
+
+func respTextDelta(i int, s string) llm.Event {
+	return llm.Event{Kind: llm.EventDelta, Index: i, Text: s}
+}
+
+func respCallPart(id, kind string) llm.Part {
+	return llm.Part{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: id, Name: "f", Type: kind}}
+}
+
+var (
+	respStart = llm.Event{Kind: llm.EventStart, Start: &llm.Response{From: llm.OpenAI, ID: "x"}}
+	respEnd   = llm.Event{Kind: llm.EventEnd}
+)
+
 func TestResponses_streamOrder(t *testing.T) {
-	f := func(want string, events ...llm.Event) {
-		t.Helper()
-		enc := Responses.NewStreamEncoder(respExchange("m"))
-		var out []byte
-		for i := range events {
-			out = enc.Encode(out, &events[i])
-		}
-		if d := cmp.Diff(strings.Split(strings.ReplaceAll(strings.TrimSpace(want), "\t", ""), "\n"), respLines(t, string(out))); d != "" {
-			t.Errorf("-want +got\n%s", d)
-		}
-	}
-	start := llm.Event{Kind: llm.EventStart, Start: &llm.Response{From: llm.OpenAI, ID: "x"}}
-	part := func(i int, p llm.Part) llm.Event { return llm.Event{Kind: llm.EventPartStart, Index: i, Part: &p} }
-	delta := func(i int, s string) llm.Event { return llm.Event{Kind: llm.EventDelta, Index: i, Text: s} }
+	part, delta := respPartStart, respTextDelta
 	stop := func(i int) llm.Event { return llm.Event{Kind: llm.EventPartStop, Index: i} }
-	call := func(id string) llm.Part {
-		return llm.Part{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: id, Name: "f"}}
-	}
 	finish := llm.Event{Kind: llm.EventFinish, Stop: llm.Stop{Reason: llm.FinishStop}}
-	end := llm.Event{Kind: llm.EventEnd}
-	f(`created
+	respOrder(t, `created
 	in_progress
 	output_item.added 0 reasoning
 	reasoning_summary_part.added 0 0
@@ -258,12 +271,12 @@ func TestResponses_streamOrder(t *testing.T) {
 	function_call_arguments.done 2
 	output_item.done 2 function_call
 	completed`,
-		start, part(0, llm.Part{Kind: llm.KindReasoning}), delta(0, "hm"), stop(0),
+		respStart, part(0, llm.Part{Kind: llm.KindReasoning}), delta(0, "hm"), stop(0),
 		part(1, llm.Part{Kind: llm.KindText}), delta(1, "he"), llm.Event{Kind: llm.EventPing}, delta(1, "llo"),
 		llm.Event{Kind: llm.EventDelta, Index: 1, Citations: []llm.Citation{{Kind: "url", URL: "https://e.x/"}}}, stop(1),
-		part(2, call("c")), delta(2, `{"a":`), delta(2, `1}`), stop(2), finish, llm.Event{Kind: llm.EventUsage, Usage: &llm.Usage{}}, end)
+		part(2, respCallPart("c", "")), delta(2, `{"a":`), delta(2, `1}`), stop(2), finish, llm.Event{Kind: llm.EventUsage, Usage: &llm.Usage{}}, respEnd)
 	// Parallel calls whose arguments come interleaved.
-	f(`created
+	respOrder(t, `created
 	in_progress
 	output_item.added 0 function_call
 	function_call_arguments.delta 0 {"a"
@@ -275,9 +288,14 @@ func TestResponses_streamOrder(t *testing.T) {
 	function_call_arguments.done 1
 	output_item.done 1 function_call
 	completed`,
-		start, part(0, call("c")), delta(0, `{"a"`), stop(0), part(1, call("d")), delta(1, "{}"), delta(0, ":1}"), stop(1), finish, end)
+		respStart, part(0, respCallPart("c", "")), delta(0, `{"a"`), stop(0), part(1, respCallPart("d", "")), delta(1, "{}"), delta(0, ":1}"), stop(1), finish, respEnd)
+}
+
+func TestResponses_streamOrderOdd(t *testing.T) {
+	part, delta := respPartStart, respTextDelta
+	finish := llm.Event{Kind: llm.EventFinish, Stop: llm.Stop{Reason: llm.FinishStop}}
 	// Text that goes on after a call is another message; arguments nobody wrote are an empty object.
-	f(`created
+	respOrder(t, `created
 	in_progress
 	output_item.added 0 message
 	content_part.added 0 0
@@ -296,27 +314,27 @@ func TestResponses_streamOrder(t *testing.T) {
 	content_part.done 2 0
 	output_item.done 2 message
 	incomplete`,
-		start, part(0, llm.Part{Kind: llm.KindText}), delta(0, "a"), part(1, call("c")), delta(0, "b"),
-		llm.Event{Kind: llm.EventFinish, Stop: llm.Stop{Reason: llm.FinishLength}}, end)
-	f(`created
+		respStart, part(0, llm.Part{Kind: llm.KindText}), delta(0, "a"), part(1, respCallPart("c", "")), delta(0, "b"),
+		llm.Event{Kind: llm.EventFinish, Stop: llm.Stop{Reason: llm.FinishLength}}, respEnd)
+	respOrder(t, `created
 	in_progress
 	output_item.added 0 message
 	content_part.added 0 0
 	refusal.delta 0 0 no
 	error
 	failed`,
-		start, part(0, llm.Part{Kind: llm.KindRefusal}), delta(0, "no"), llm.Event{Kind: llm.EventError, Err: llm.Errorf(llm.ErrOverloaded, "busy")}, end)
-	f(`created
+		respStart, part(0, llm.Part{Kind: llm.KindRefusal}), delta(0, "no"), llm.Event{Kind: llm.EventError, Err: llm.Errorf(llm.ErrOverloaded, "busy")}, respEnd)
+	respOrder(t, `created
 	in_progress
 	output_item.added 0 custom_tool_call
 	custom_tool_call_input.delta 0 SELECT
 	custom_tool_call_input.done 0
 	output_item.done 0 custom_tool_call
 	completed`,
-		start, part(0, llm.Part{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: "c", Name: "sql", Type: "custom"}}), delta(0, "SELECT"), finish, end)
-	own := start
+		respStart, part(0, respCallPart("c", "custom")), delta(0, "SELECT"), finish, respEnd)
+	own := respStart
 	own.Start = &llm.Response{From: llm.Responses, ID: "resp_1"}
-	f(`created
+	respOrder(t, `created
 	in_progress
 	output_item.added 0 reasoning
 	reasoning_text.delta 0 0 raw
@@ -327,7 +345,7 @@ func TestResponses_streamOrder(t *testing.T) {
 	failed`,
 		own, part(0, llm.Part{Kind: llm.KindReasoning, ID: "rs_1"}), delta(0, "raw"),
 		part(1, llm.Part{Kind: llm.KindNative, Raw: llm.Raw("{\"type\":\n\"web_search_call\"}")}),
-		llm.Event{Kind: llm.EventFinish, Stop: llm.Stop{Reason: llm.FinishMalformed}}, end)
+		llm.Event{Kind: llm.EventFinish, Stop: llm.Stop{Reason: llm.FinishMalformed}}, respEnd)
 }
 
 func TestResponses_echo(t *testing.T) {
@@ -351,7 +369,9 @@ func TestResponses_echo(t *testing.T) {
 		"reasoning":{"effort":"low","summary":"auto"},"safety_identifier":"s","service_tier":"default","store":false,"temperature":0.3,
 		"text":{"format":{"type":"json_object"},"verbosity":"low"},"tool_choice":"required",
 		"tools":[{"type":"function","name":"f","parameters":null,"strict":false},{"type":"web_search"}],
-		"top_logprobs":1,"top_p":0.5,"truncation":"auto","user":"u1","output":[],"usage":null}`), &want); err != nil {
+		"top_logprobs":1,"top_p":0.5,"truncation":"auto","user":"u1","output":[],
+		"usage":{"input_tokens":0,"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0},"output_tokens":0,
+		"output_tokens_details":{"reasoning_tokens":0},"total_tokens":0}}`), &want); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -424,7 +444,8 @@ func TestResponses_brokenStreams(t *testing.T) {
 
 func TestResponses_streamError(t *testing.T) {
 	out := string(Responses.EncodeStreamError(nil, &llm.Error{Kind: llm.ErrTimeout, Message: "idle\n\"x\""}))
-	want := "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":\"server_error\",\"message\":\"idle\\n\\\"x\\\"\",\"param\":null}\n\n"
+	want := "event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":\"server_error\",\"message\":\"idle\\n\\\"x\\\"\",\"param\":null," +
+		"\"error\":{\"type\":\"invalid_request_error\",\"code\":\"server_error\",\"message\":\"idle\\n\\\"x\\\"\",\"param\":null}}\n\n"
 	if out != want {
 		t.Errorf("got %s", out)
 	}
