@@ -227,6 +227,61 @@ func TestJournal_damage(t *testing.T) {
 	f(append(append([]byte{}, whole...), make([]byte, 100)...), "a", "b", "c")
 }
 
+// FuzzJournal drains a file of any bytes: it ends, and keeps what is written afterwards.
+func FuzzJournal(f *testing.F) {
+	whole := beginFrame(nil)
+	whole = sample("a").Append(whole)
+	endFrame(whole, 0)
+	f.Add(whole)
+	f.Add(append(whole[:len(whole)-1:len(whole)-1], whole...))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%016d.journal", 7)), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := open(t, JournalOptions{Dir: dir})
+		add(t, j, "new")
+		sink := newSink()
+		if err := NewDrainer(j, sink, quiet()).Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if sink.ids["new"] != 1 || j.Stats().LagBytes != 0 {
+			t.Fatalf("%v, %+v", sink.order, j.Stats())
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestDrain_chunks drains records larger than the drainer's buffer, and more of them than one batch takes.
+func TestDrain_chunks(t *testing.T) {
+	j := open(t, JournalOptions{})
+	var want []string
+	for i := range drainBatch + 20 {
+		r := sample(fmt.Sprint("r", i))
+		if i%100 == 7 {
+			r.Session = strings.Repeat("x", drainChunk+i)
+		}
+		want = append(want, r.ID)
+		if err := j.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tooLarge := sample("huge")
+	tooLarge.Session = strings.Repeat("x", maxFrame)
+	if err := j.Append(tooLarge); err == nil {
+		t.Error("a record larger than a frame was taken")
+	}
+	sink := newSink()
+	if err := NewDrainer(j, sink, quiet()).Drain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, sink.order); d != "" {
+		t.Error(d)
+	}
+}
+
 // fullDisk fails writes while full, after taking half of what it was given, as a real one does.
 type fullDisk struct {
 	*os.File

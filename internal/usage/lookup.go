@@ -11,18 +11,30 @@ func (p *Prices) Lookup(provider, model string) (*Price, bool) {
 		if t == nil {
 			continue
 		}
+		if found, ok := t.spelled(provider, model); ok {
+			return found, true
+		}
 		for _, name := range spellings(provider, model) {
-			if provider != "" {
-				if found, ok := t.price(provider + "/" + name); ok {
-					return found, true
-				}
-			}
-			if found, ok := t.price(name); ok && sameProvider(found.Provider, provider) {
+			if found, ok := t.spelled(provider, name); ok {
 				return found, true
 			}
 		}
 	}
 	return nil, false
+}
+
+// spelled finds a model under just this name.
+func (t *table) spelled(provider, name string) (*Price, bool) {
+	if provider != "" {
+		if found, ok := t.price(provider + "/" + name); ok {
+			return found, true
+		}
+	}
+	found, ok := t.price(name)
+	if !ok || !sameProvider(found.Provider, provider) {
+		return nil, false
+	}
+	return found, true
 }
 
 // sameProvider says that an entry is the provider's own. The map has families (bedrock_converse, vertex_ai-language-models).
