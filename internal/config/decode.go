@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // decoder fills structs from nodes by their tags. Problems are reported with its severity, never returned: one wrong value does not
@@ -215,8 +217,12 @@ func (d *decoder) fields(n *node, v reflect.Value, path string) (rest []entry) {
 			continue
 		}
 		at := join(path, e.key)
-		d.value(e.val, field, at)
 		f := tags[e.key]
+		if f.Tag.Get("form") == "json" && e.val.kind == mapping {
+			d.value(d.asJSON(e.val, at), field, at)
+		} else {
+			d.value(e.val, field, at)
+		}
 		if f.Tag.Get("later") != "" && !e.val.null() {
 			d.report(laterNote(e, at, f.Tag.Get("doc")))
 		}
@@ -225,6 +231,16 @@ func (d *decoder) fields(n *node, v reflect.Value, path string) (rest []entry) {
 		}
 	}
 	return rest
+}
+
+// asJSON is a mapping as JSON text, for keys that take either.
+func (d *decoder) asJSON(n *node, path string) *node {
+	text, err := json.Marshal(d.any(n, path), json.Deterministic(true))
+	if err != nil {
+		d.fail(n, path, "can't be written as JSON")
+		return &node{}
+	}
+	return &node{kind: scalar, value: string(text), text: string(text), file: n.file, line: n.line, size: 1}
 }
 
 // unknown reports a key that no field takes: as a note if LiteLLM knows it, as a warning otherwise.

@@ -89,7 +89,7 @@ type AWS struct {
 type Vertex struct {
 	Project     string `yaml:"vertex_project" alias:"vertex_ai_project" doc:"Google Cloud project"`
 	Location    string `yaml:"vertex_location" alias:"vertex_ai_location" doc:"Google Cloud region"`
-	Credentials Secret `yaml:"vertex_credentials" alias:"vertex_ai_credentials" doc:"service account JSON, or a path to it; empty: application default credentials"`
+	Credentials Secret `yaml:"vertex_credentials" alias:"vertex_ai_credentials" form:"json" doc:"service account JSON (text or mapping), or a path to it; empty: application default credentials"`
 }
 
 // Azure holds Entra ID's.
