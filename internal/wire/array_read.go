@@ -91,6 +91,7 @@ func (a *ArrayReader) parse() (bool, error) {
 			continue
 		}
 		if !a.between(c) {
+			a.at-- // the error is found again by the next call
 			return false, ErrArray
 		}
 	}

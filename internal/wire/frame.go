@@ -77,11 +77,11 @@ func (w *window) fill() error {
 	if w.err != nil {
 		return w.err
 	}
-	w.room()
-	if w.end == len(w.buf) {
+	if w.end-w.start >= w.max {
 		w.err = ErrFrameTooLarge
 		return w.err
 	}
+	w.room()
 	for range 100 {
 		n, err := w.r.Read(w.buf[w.end:])
 		w.end += n
@@ -98,7 +98,7 @@ func (w *window) fill() error {
 	return w.err
 }
 
-// room makes space behind end, unless the frame has reached the limit.
+// room makes space behind end.
 func (w *window) room() {
 	n := w.end - w.start
 	size := len(w.buf)
@@ -110,7 +110,7 @@ func (w *window) room() {
 	case w.busy && size < steadyBuffer:
 		size = steadyBuffer
 	case n > size/2 && w.end == size:
-		size = min(2*size, max(w.max, steadyBuffer))
+		size *= 2
 	}
 	switch {
 	case size != len(w.buf):

@@ -228,7 +228,7 @@ func (s *SSEReader) last() (Frame, error) {
 		} else {
 			cut = from < len(b) && b[from] != ':'
 		}
-		s.line = len(b)
+		s.line, s.seen = len(b), 0
 	}
 	switch {
 	case s.dataLines > 0 && !cut:
