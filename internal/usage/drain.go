@@ -238,23 +238,24 @@ func (d *Drainer) save(ctx context.Context, upTo Position) error {
 
 // held moves what the disk refuses straight from memory; should the disk take it in the same moment, the store drops the repetition.
 func (d *Drainer) held(ctx context.Context) error {
-	frames := d.j.heldFrames()
-	if len(frames) == 0 {
-		d.j.caughtUp()
-		return nil
-	}
-	d.recs = d.recs[:0]
-	frames = frames[:min(len(frames), drainBatch)]
-	for _, f := range frames {
-		if len(f) > frameHeader {
-			d.decode(f[frameHeader:])
+	for {
+		frames := d.j.heldFrames()
+		if len(frames) == 0 {
+			d.j.caughtUp()
+			return nil
 		}
+		frames = frames[:min(len(frames), drainBatch)]
+		d.recs = d.recs[:0]
+		for _, f := range frames {
+			if len(f) > frameHeader {
+				d.decode(f[frameHeader:])
+			}
+		}
+		if err := d.save(ctx, d.j.drained()); err != nil {
+			return err
+		}
+		d.j.dropHeld(frames)
 	}
-	if err := d.save(ctx, d.j.drained()); err != nil {
-		return err
-	}
-	d.j.dropHeld(frames)
-	return nil
 }
 
 // What a Drainer does to its Journal.

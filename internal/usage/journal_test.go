@@ -362,6 +362,13 @@ func TestJournal_fullDisk(t *testing.T) {
 	if sink.ids["many9"] != 1 || sink.ids["many0"] != 0 || j.Stats().Held != 0 {
 		t.Errorf("after draining memory: %v, %+v", sink.order, j.Stats())
 	}
+	j.opts.HeldBytes = 1 << 20
+	for i := range drainBatch + 1 {
+		_ = j.Append(sample(fmt.Sprint("more", i)))
+	}
+	if err := d.Drain(ctx); err != nil || sink.ids[fmt.Sprint("more", drainBatch)] != 1 {
+		t.Errorf("more than a batch in memory: %v", err)
+	}
 	// The disk comes back while nothing is to be written: that is noticed.
 	set(false)
 	j.sync()
