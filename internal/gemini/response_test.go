@@ -51,6 +51,11 @@ func TestResponse_usage(t *testing.T) {
 	if diff := cmp.Diff(want, resp.Usage); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	// OpenAI-compatible upstreams that count reasoning apart from output keep both numbers.
+	m := metadata(&llm.Usage{Input: 9, Output: 2, Reasoning: 25, Total: 11}, "", false)
+	if m.CandidatesTokenCount != 2 || *m.ThoughtsTokenCount != 25 {
+		t.Errorf("counted apart: %+v", m)
+	}
 	if resp.ServiceTier != "flex" {
 		t.Errorf("tier %q", resp.ServiceTier)
 	}

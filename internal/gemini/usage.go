@@ -69,7 +69,10 @@ func metadata(u *llm.Usage, tier string, native bool) *usageMetadata {
 		return nil
 	}
 	m := &usageMetadata{PromptTokenCount: max(u.Input-u.ToolInput, 0), ToolUsePromptTokenCount: u.ToolInput,
-		CandidatesTokenCount: max(u.Output-u.Reasoning, 0), TotalTokenCount: u.Sum(), ServiceTier: tier}
+		CandidatesTokenCount: u.Output, TotalTokenCount: u.Sum(), ServiceTier: tier}
+	if u.Reasoning <= u.Output { // an upstream that reports more reasoning than output counts them apart already
+		m.CandidatesTokenCount -= u.Reasoning
+	}
 	if u.Reasoning != 0 || u.ReasoningKnown && native {
 		m.ThoughtsTokenCount = &u.Reasoning
 	}
