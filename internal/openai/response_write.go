@@ -16,7 +16,7 @@ func (chat) EncodeResponse(dst []byte, resp *llm.Response, x *llm.Exchange) []by
 	w.int("created", createdAt(resp, x))
 	w.str("model", shownModel(resp, x))
 	w.text("system_fingerprint", resp.SystemFingerprint)
-	w.text("service_tier", resp.ServiceTier)
+	w.text("service_tier", shownTier(resp))
 	w.key("choices")
 	w.begin('[')
 	same := resp.From == llm.OpenAI
@@ -64,6 +64,17 @@ func shownModel(resp *llm.Response, x *llm.Exchange) string {
 		return resp.Model
 	}
 	return x.Model
+}
+
+// shownTier is the service tier in OpenAI's words; those of other dialects that have none here are left out.
+func shownTier(r *llm.Response) string {
+	switch t := r.ServiceTier; {
+	case r.From == llm.OpenAI, r.From == llm.Responses, t == "default", t == "priority", t == "flex":
+		return t
+	case t == "standard":
+		return "default"
+	}
+	return ""
 }
 
 // legacyClient tells whether the client gave functions and so expects function_call.

@@ -85,7 +85,7 @@ func (s *streamEncoder) start(w *writer, r *llm.Response) {
 	h.str("model", shownModel(r, s.x))
 	if r != nil {
 		h.text("system_fingerprint", r.SystemFingerprint)
-		h.text("service_tier", r.ServiceTier)
+		h.text("service_tier", shownTier(r))
 		if s.same = r.From == llm.OpenAI; s.same {
 			s.extra = r.Extra
 		}

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"strconv"
@@ -101,11 +102,17 @@ func (w *writer) value(name string, v llm.Raw) {
 	w.rawValue(v)
 }
 
-// rawValue appends somebody's JSON, or null where it is none: a caller's mistake must not break the document around it.
+// rawValue appends somebody's JSON, or null where it is none: a caller's mistake must not break the document around it. Line breaks go,
+// since the document may be a server-sent event.
 func (w *writer) rawValue(v llm.Raw) {
-	if len(v) == 0 || !v.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
+	loose := []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+	if len(v) == 0 || !v.IsValid(loose...) {
 		w.raw("null")
 		return
+	}
+	if bytes.ContainsAny(v, "\r\n") {
+		v = v.Clone()
+		_ = v.Compact(loose...) // valid, so it can't fail
 	}
 	w.b = append(w.b, v...)
 }
