@@ -431,7 +431,7 @@ func respAppendCitations(b []byte, list []llm.Citation) []byte {
 
 func respAppendCitation(b []byte, c *llm.Citation) []byte {
 	if c.From == llm.Responses && len(c.Raw) > 0 {
-		return respAppendRaw(b, c.Raw)
+		return respAppendAnnotation(b, c.Raw)
 	}
 	if c.URL != "" {
 		b = append(b, `{"type":"url_citation"`...)
@@ -445,4 +445,25 @@ func respAppendCitation(b []byte, c *llm.Citation) []byte {
 	b = append(b, `{"type":"file_citation"`...)
 	b = respKeyInt(respKeyString(b, "file_id", c.FileID), "index", c.Document)
 	return append(respKeyString(b, "filename", c.Title), '}')
+}
+
+// respAppendAnnotation appends an annotation as it came, with what xAI leaves out of a url_citation and the Vercel AI SDK fails without.
+func respAppendAnnotation(b []byte, raw llm.Raw) []byte {
+	var m map[string]llm.Raw
+	if respUnmarshal(raw, &m, "") != nil || respString(m["type"]) != "url_citation" {
+		return respAppendRaw(b, raw)
+	}
+	missing := false
+	for _, l := range []struct {
+		name, otherwise string
+	}{{"start_index", "0"}, {"end_index", "0"}, {"title", `""`}} {
+		if v := m[l.name]; len(v) == 0 || v.Kind() == 'n' {
+			m[l.name] = llm.Raw(l.otherwise)
+			missing = true
+		}
+	}
+	if !missing {
+		return respAppendRaw(b, raw)
+	}
+	return append(respMembers(append(b, '{'), m), '}')
 }

@@ -156,8 +156,9 @@ type respItem struct {
 	of        string
 }
 
-// respDecodeItem reads an item of input or output. Items of a type it does not know are native: they are kept whole.
-func respDecodeItem(raw jsontext.Value, path string) (it respItem, err *llm.Error) {
+// respDecodeItem reads an item of input or output. Items of a type it does not know are native: they are kept whole. What a client must
+// not leave out an answer may.
+func respDecodeItem(raw jsontext.Value, path string, answer bool) (it respItem, err *llm.Error) {
 	var head respHead
 	if err := respUnmarshal(raw, &head, path); err != nil {
 		return it, err
@@ -176,9 +177,9 @@ func respDecodeItem(raw jsontext.Value, path string) (it respItem, err *llm.Erro
 	it.kind, it.id, it.role = head.Type, head.ID, llm.RoleAssistant
 	switch head.Type {
 	case "message":
-		return respDecodeMessage(raw, path)
+		return respDecodeMessage(raw, path, answer)
 	case "function_call", "custom_tool_call":
-		return respDecodeCall(it, raw, path)
+		return respDecodeCall(it, raw, path, answer)
 	case "function_call_output", "custom_tool_call_output":
 		return respDecodeOutput(it, raw, path)
 	case "reasoning":
@@ -191,22 +192,27 @@ func respDecodeItem(raw jsontext.Value, path string) (it respItem, err *llm.Erro
 	return it, nil
 }
 
-func respDecodeMessage(raw jsontext.Value, path string) (it respItem, err *llm.Error) {
+func respDecodeMessage(raw jsontext.Value, path string, answer bool) (it respItem, err *llm.Error) {
 	var m respMessageItem
 	if err = respUnmarshal(raw, &m, path); err != nil {
 		return it, err
 	}
 	it.kind, it.id = "message", m.ID
-	switch m.Role {
-	case "user", "system", "developer", "assistant":
+	switch {
+	case m.Role == "user", m.Role == "system", m.Role == "developer", m.Role == "assistant":
 		it.role = llm.Role(m.Role)
+	case answer:
+		it.role = llm.RoleAssistant
 	default:
 		return it, llm.Invalid(path+".role", "'%s.role' is %q; it must be user, assistant, system or developer (a tool's result is an item of type function_call_output)", path, m.Role)
 	}
 	if len(m.Content) == 0 {
+		if answer {
+			return it, nil
+		}
 		return it, llm.Invalid(path+".content", "'%s.content' is missing: give a string or an array of content parts", path)
 	}
-	it.parts, it.logprobs, err = respDecodeContent(m.Content, path+".content")
+	it.parts, it.logprobs, err = respDecodeContent(m.Content, path+".content", answer)
 	if err != nil {
 		return it, err
 	}
@@ -233,8 +239,9 @@ func respSet(m map[string]llm.Raw, name string, v jsontext.Value) map[string]llm
 	return m
 }
 
-// respDecodeContent reads what may stand for content: a string or an array of typed parts.
-func respDecodeContent(raw jsontext.Value, path string) (parts []llm.Part, logprobs []llm.TokenLogprob, err *llm.Error) {
+// respDecodeContent reads what may stand for content: a string or an array of typed parts. Of an answer, parts of an unknown type are left
+// out.
+func respDecodeContent(raw jsontext.Value, path string, answer bool) (parts []llm.Part, logprobs []llm.TokenLogprob, err *llm.Error) {
 	switch raw.Kind() {
 	case '"':
 		return []llm.Part{{Kind: llm.KindText, Text: respString(raw)}}, nil, nil
@@ -252,6 +259,9 @@ func respDecodeContent(raw jsontext.Value, path string) (parts []llm.Part, logpr
 	for i := range list {
 		c := &list[i]
 		p, err := c.part(path, i)
+		if err != nil && answer && p.Kind == "" {
+			continue
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -302,12 +312,15 @@ func (c *respContent) part(path string, i int) (p llm.Part, err *llm.Error) {
 	return p, nil
 }
 
-func respDecodeCall(it respItem, raw jsontext.Value, path string) (respItem, *llm.Error) {
+func respDecodeCall(it respItem, raw jsontext.Value, path string, answer bool) (respItem, *llm.Error) {
 	var c respCallItem
 	if err := respUnmarshal(raw, &c, path); err != nil {
 		return it, err
 	}
-	if c.CallID == "" {
+	if c.CallID == "" && answer {
+		c.CallID = c.ID
+	}
+	if c.CallID == "" && !answer {
 		return it, llm.Invalid(path+".call_id", "'%s.call_id' is missing: it ties the call to its output", path)
 	}
 	call := &llm.ToolCall{ID: c.CallID, Name: c.Name, Arguments: c.Arguments}
@@ -333,7 +346,7 @@ func respDecodeOutput(it respItem, raw jsontext.Value, path string) (respItem, *
 	if len(o.Output) == 0 {
 		return it, llm.Invalid(path+".output", "'%s.output' is missing: give a string or an array of content parts", path)
 	}
-	parts, _, err := respDecodeContent(o.Output, path+".output")
+	parts, _, err := respDecodeContent(o.Output, path+".output", false)
 	if err != nil {
 		return it, err
 	}

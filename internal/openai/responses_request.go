@@ -61,7 +61,8 @@ type respReasoning struct {
 }
 
 // DecodeRequest reads the body of POST /v1/responses. Members that only restate a default (null, background: false, truncation: disabled)
-// are not kept, so that no other dialect has to speak of them.
+// are not kept, so that no other dialect has to speak of them; nor is stream_options, whose one member asks for padding that the gateway
+// never adds.
 func (responses) DecodeRequest(body []byte) (*llm.Request, error) {
 	if !respIsObject(body) {
 		return nil, llm.Invalid("", "the body must be a JSON object")
@@ -157,7 +158,7 @@ func respDecodeInput(req *llm.Request, in *respRequest) *llm.Error {
 			return err
 		}
 		for i, raw := range items {
-			it, err := respDecodeItem(raw, "input["+respItoa(i)+"]")
+			it, err := respDecodeItem(raw, "input["+respItoa(i)+"]", false)
 			if err != nil {
 				return err
 			}

@@ -158,7 +158,7 @@ func respStop(status, reason string, calls, refused bool) llm.Stop {
 
 // respAnswerItem reads an item of an answer. Its status follows from how the answer ended.
 func respAnswerItem(raw jsontext.Value, path string) (respItem, *llm.Error) {
-	it, err := respDecodeItem(raw, path)
+	it, err := respDecodeItem(raw, path, true)
 	for i := range it.parts {
 		if p := &it.parts[i]; p.Extra["status"] != nil && p.Kind != llm.KindNative {
 			delete(p.Extra, "status")

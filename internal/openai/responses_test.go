@@ -379,6 +379,21 @@ func TestResponses_echo(t *testing.T) {
 	}
 }
 
+func TestResponses_annotations(t *testing.T) {
+	f := func(c llm.Citation, want string) {
+		t.Helper()
+		if got := string(respAppendCitation(nil, &c)); got != want {
+			t.Errorf("got %s want %s", got, want)
+		}
+	}
+	f(respCitation(llm.Raw(`{"type":"url_citation","url":"https://e.x/"}`)),
+		`{"end_index":0,"start_index":0,"title":"","type":"url_citation","url":"https://e.x/"}`)
+	f(respCitation(llm.Raw(`{"type":"container_file_citation","file_id":"f","new":1}`)), `{"type":"container_file_citation","file_id":"f","new":1}`)
+	f(llm.Citation{Kind: "url", URL: "https://e.x/", Title: "t", Start: 1, End: 2},
+		`{"type":"url_citation","start_index":1,"end_index":2,"url":"https://e.x/","title":"t"}`)
+	f(llm.Citation{Kind: "page", Title: "doc.pdf", Document: 2, CitedText: "x"}, `{"type":"file_citation","file_id":"","index":2,"filename":"doc.pdf"}`)
+}
+
 // An upstream that leaves deltas, or everything but the end, out.
 func TestResponses_terseStreams(t *testing.T) {
 	f := func(stream string, want ...llm.Part) {
@@ -393,7 +408,7 @@ func TestResponses_terseStreams(t *testing.T) {
 		}
 	}
 	event := func(kind, members string) string {
-		return "event: response." + kind + "\ndata: {\"type\":\"response." + kind + "\"," + members + "}\n\n"
+		return "event: response." + kind + "\ndata: {\"type\":\"response." + kind + "\"," + strings.ReplaceAll(members, "\n", "") + "}\n\n"
 	}
 	text := llm.Part{Kind: llm.KindText, ID: "m1", Text: "hello"}
 	message := `{"type":"message","id":"m1","role":"assistant","content":[{"type":"output_text","text":"hello","annotations":[]}]}`
@@ -405,6 +420,9 @@ func TestResponses_terseStreams(t *testing.T) {
 		event("something.new", `"x":1`)+
 		event("output_item.done", `"output_index":0,"item":`+message)+
 		event("completed", `"response":{"object":"response","output":[]}`), text)
+	f(event("completed", `"response":{"output":[{"type":"message","id":"m1","content":[{"type":"output_hologram","x":1},{"type":"output_text","text":"hello"}]},
+		{"type":"message","content":null},{"type":"function_call","id":"f1","name":"f","arguments":"{}"}]}`), text,
+		llm.Part{Kind: llm.KindToolCall, ID: "f1", Call: &llm.ToolCall{ID: "f1", Name: "f", Arguments: "{}"}})
 	f(event("output_item.added", `"output_index":3,"item":{"type":"function_call","id":"f1","call_id":"c1","name":"f","arguments":""}`)+
 		event("function_call_arguments.done", `"output_index":3,"arguments":"{}"`)+
 		event("completed", `"response":{"object":"response","status":"completed"}`),
