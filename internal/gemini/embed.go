@@ -59,6 +59,7 @@ func modelName(m string) string {
 	return "models/" + m
 }
 
+// EncodeEmbed appends an embedContent body for a single input, else a batchEmbedContents one.
 func (embeddings) EncodeEmbed(dst []byte, req *llm.EmbedRequest, t *llm.Target) ([]byte, []string, error) {
 	if err := textOnly(req); err != nil {
 		return dst, nil, err
@@ -108,13 +109,12 @@ func embedDropped(req *llm.EmbedRequest) []string {
 		out = append(out, "user")
 	}
 	if req.From != llm.Gemini {
-		for _, k := range sortedKeys(req.Extra) {
-			out = append(out, k)
-		}
+		out = append(out, sortedKeys(req.Extra)...)
 	}
 	return out
 }
 
+// DecodeEmbed reads the answer of either.
 func (embeddings) DecodeEmbed(body []byte) (*llm.EmbedResponse, error) {
 	var a embedAnswer
 	if err := json.Unmarshal(body, &a, upstreamOptions); err != nil {
@@ -139,6 +139,7 @@ func (embeddings) DecodeEmbed(body []byte) (*llm.EmbedResponse, error) {
 	return resp, nil
 }
 
+// DecodeEmbedRequest reads either body; the vocabulary holds one task type, title and size for all of a batch.
 func (embeddings) DecodeEmbedRequest(body []byte) (*llm.EmbedRequest, error) {
 	var b struct {
 		embedMany
@@ -195,6 +196,7 @@ func embedText(c *content, where string) (string, error) {
 	return strings.Join(texts, "\n"), nil
 }
 
+// EncodeEmbedResponse appends an answer of the form that the request asked for.
 func (embeddings) EncodeEmbedResponse(dst []byte, resp *llm.EmbedResponse, req *llm.EmbedRequest, _ string) []byte {
 	a := embedAnswer{}
 	if req != nil && req.Single && len(resp.Vectors) == 1 {
@@ -251,6 +253,7 @@ type statistics struct {
 	Truncated  bool    `json:"truncated"`
 }
 
+// EncodeEmbed appends a predict body.
 func (vertexEmbeddings) EncodeEmbed(dst []byte, req *llm.EmbedRequest, _ *llm.Target) ([]byte, []string, error) {
 	if err := textOnly(req); err != nil {
 		return dst, nil, err
@@ -272,6 +275,7 @@ func (vertexEmbeddings) EncodeEmbed(dst []byte, req *llm.EmbedRequest, _ *llm.Ta
 	return out, embedDropped(req), nil
 }
 
+// DecodeEmbed reads predictions; their token counts add up to the usage.
 func (vertexEmbeddings) DecodeEmbed(body []byte) (*llm.EmbedResponse, error) {
 	var a predictAnswer
 	if err := json.Unmarshal(body, &a, upstreamOptions); err != nil {
@@ -297,6 +301,7 @@ func (vertexEmbeddings) DecodeEmbed(body []byte) (*llm.EmbedResponse, error) {
 	return resp, nil
 }
 
+// DecodeEmbedRequest reads a predict body.
 func (vertexEmbeddings) DecodeEmbedRequest(body []byte) (*llm.EmbedRequest, error) {
 	var b predictBody
 	if err := json.Unmarshal(body, &b, readOptions); err != nil {
@@ -319,6 +324,7 @@ func (vertexEmbeddings) DecodeEmbedRequest(body []byte) (*llm.EmbedRequest, erro
 	return req, nil
 }
 
+// EncodeEmbedResponse appends predictions.
 func (vertexEmbeddings) EncodeEmbedResponse(dst []byte, resp *llm.EmbedResponse, _ *llm.EmbedRequest, _ string) []byte {
 	a := predictAnswer{Predictions: make([]prediction, len(resp.Vectors))}
 	for i, v := range resp.Vectors {

@@ -201,6 +201,15 @@ func TestRequest_dropped(t *testing.T) {
 	}
 }
 
+func TestRequest_limits(t *testing.T) {
+	t.Parallel()
+	m, dropped := encoded(t, &llm.Request{From: llm.OpenAI, Messages: []llm.Message{user("x")}, MaxTokens: llm.Ptr(int64(100000)), Seed: llm.Ptr(int64(1)<<40 + 7)},
+		llm.Target{Model: "gemini-2.5-pro", MaxOutput: 65536})
+	if diff := cmp.Diff(map[string]any{"maxOutputTokens": 65536.0, "seed": 7.0}, m["generationConfig"]); diff != "" || len(dropped) > 0 {
+		t.Errorf("dropped %v\n%s", dropped, diff)
+	}
+}
+
 // TestRequest_turns: results have a turn of their own, media follow them before Gemini 3, other providers' reasoning stays out.
 func TestRequest_turns(t *testing.T) {
 	t.Parallel()

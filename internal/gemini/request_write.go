@@ -3,6 +3,7 @@ package gemini
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func encode(req *llm.Request, t *llm.Target) (*requestBody, []string, error) {
 		return nil, nil, err
 	}
 	g := &genConfig{}
-	w.sampling(g, req)
+	w.sampling(g, req, t)
 	w.thinking(g, req, t)
 	if err = w.format(g, req); err != nil {
 		return nil, nil, err
@@ -156,15 +157,14 @@ func signFirstCall(parts []part) {
 	}
 }
 
-func (w *partWriter) sampling(g *genConfig, req *llm.Request) {
+func (w *partWriter) sampling(g *genConfig, req *llm.Request, t *llm.Target) {
 	g.Temperature, g.TopP = req.Temperature, req.TopP
 	g.PresencePenalty, g.FrequencyPenalty = req.PresencePenalty, req.FrequencyPenalty
 	g.TopK, g.CandidateCount, g.MaxOutputTokens, g.Seed = (*whole)(req.TopK), (*whole)(req.N), (*whole)(req.MaxTokens), (*whole)(req.Seed)
 	g.ResponseLogprobs, g.Logprobs = req.Logprobs, (*whole)(req.TopLogprobs)
 	g.StopSequences = req.Stop
-	if len(req.Stop) > maxStops && !w.native {
-		g.StopSequences = req.Stop[:maxStops]
-		w.drop("stop")
+	if !w.native {
+		w.limits(g, t)
 	}
 	if len(req.Modalities) > 1 || len(req.Modalities) == 1 && (w.native || req.Modalities[0] != "text") {
 		for _, m := range req.Modalities {
@@ -175,6 +175,20 @@ func (w *partWriter) sampling(g *genConfig, req *llm.Request) {
 		var v voiceOnly
 		v.VoiceConfig.PrebuiltVoiceConfig.VoiceName = req.Audio.Voice
 		g.SpeechConfig, _ = json.Marshal(&v, writeOptions) // a string always marshals under these options
+	}
+}
+
+// limits holds a foreign request's parameters within what Gemini takes.
+func (w *partWriter) limits(g *genConfig, t *llm.Target) {
+	if len(g.StopSequences) > maxStops {
+		g.StopSequences = g.StopSequences[:maxStops]
+		w.drop("stop")
+	}
+	if m := g.MaxOutputTokens; m != nil && t.MaxOutput > 0 && int64(*m) > t.MaxOutput {
+		g.MaxOutputTokens = (*whole)(llm.Ptr(t.MaxOutput))
+	}
+	if g.Seed != nil && (*g.Seed > math.MaxInt32 || *g.Seed < math.MinInt32) { // a seed only needs to be the same again
+		g.Seed = llm.Ptr(*g.Seed & math.MaxInt32)
 	}
 }
 

@@ -39,6 +39,7 @@ func (dialect) NewStreamDecoder() llm.StreamDecoder { return &streamDecoder{} }
 // object strips what an array's framing leaves around an element.
 func object(data []byte) []byte { return bytes.Trim(data, "[], \r\n\t") }
 
+// Decode reads one chunk.
 func (d *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error) {
 	data := object(f.Data)
 	if len(data) == 0 || d.ended || string(data) == "DONE" {

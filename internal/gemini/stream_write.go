@@ -41,6 +41,7 @@ func (dialect) NewStreamEncoder(x *llm.Exchange) llm.StreamEncoder {
 		kinds: map[[2]int]llm.Kind{}, texts: map[[2]int]*strings.Builder{}}
 }
 
+// Encode writes one event: a chunk per delta of text, calls whole, and at the end a chunk with reasons, sources and usage.
 func (s *streamEncoder) Encode(dst []byte, e *llm.Event) []byte {
 	if s.closed {
 		return dst

@@ -93,6 +93,7 @@ func stringEnd(data []byte, start int) int {
 	}
 }
 
+// Frame looks at one chunk, decoding it only if it must.
 func (t *tap) Frame(f llm.Frame) (mark llm.Mark) {
 	data := object(f.Data)
 	if len(data) == 0 || string(data) == "DONE" {
@@ -178,6 +179,7 @@ func (t *tap) content(c *content) {
 	}
 }
 
+// Body reads a whole answer.
 func (t *tap) Body(body []byte) *llm.Error {
 	var b responseBody
 	if err := json.Unmarshal(body, &b, upstreamOptions); err != nil {
@@ -204,6 +206,7 @@ func (t *tap) Body(body []byte) *llm.Error {
 	return nil
 }
 
+// Seen reads the newest usage and gives all that is known.
 func (t *tap) Seen() *llm.Seen {
 	if len(t.tail) > 0 {
 		var b responseBody
