@@ -47,7 +47,7 @@ func (dialect) DecodeError(code int, header http.Header, body []byte) *llm.Error
 	switch b.Error.Kind() {
 	case '{':
 		if json.Unmarshal(b.Error, &s, upstreamOptions) == nil {
-			e.Body = raw
+			e.Body = bytes.Clone(raw)
 			break
 		}
 		fallthrough

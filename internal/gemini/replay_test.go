@@ -422,3 +422,61 @@ func TestStreamedArguments(t *testing.T) {
 		m{"action": "add", "description": "Fresh red apple", "itemid": "apple_001", "price": 0.5},
 		m{"action": "add", "description": "Ripe yellow banana", "itemid": "banana_001", "price": 0.3}}}})
 }
+
+// TestOwnership: what was decoded stays as it was when the caller reuses its buffer.
+func TestOwnership(t *testing.T) {
+	t.Parallel()
+	f := func(name, body string, decode func([]byte) any) {
+		t.Helper()
+		want := decode([]byte(body))
+		buf := []byte(body)
+		got := decode(buf)
+		for i := range buf {
+			buf[i] = '#'
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s shares its caller's bytes:\n%s", name, diff)
+		}
+	}
+	f("error", `{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"reason":"r"}]}}`, func(b []byte) any {
+		return Generate.DecodeError(400, nil, b)
+	})
+	f("error in a stream", `{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}`, func(b []byte) any {
+		events, err := Generate.NewStreamDecoder().Decode(nil, llm.Frame{Data: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return events
+	})
+	frame := []byte(`{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":6},"modelVersion":"m","responseId":"r"}`)
+	tp := Generate.NewTap()
+	tp.Frame(llm.Frame{Data: frame})
+	clear(frame)
+	if diff := cmp.Diff(&llm.Seen{Model: "m", ID: "r", Finish: llm.FinishStop, Usage: &llm.Usage{Input: 5, Total: 6}}, tp.Seen()); diff != "" {
+		t.Errorf("the tap shares its caller's bytes:\n%s", diff)
+	}
+	for path, xs := range loadRecordings(t, "testdata/recordings") {
+		for i := range xs {
+			if xs[i].Response.Status != 200 {
+				continue
+			}
+			f(path, xs[i].Request.Body, func(b []byte) any {
+				req, err := Generate.DecodeRequest(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return req
+			})
+			if xs[i].Streaming {
+				continue
+			}
+			f(path, xs[i].Response.Body, func(b []byte) any {
+				resp, err := Generate.DecodeResponse(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return resp
+			})
+		}
+	}
+}
