@@ -48,16 +48,7 @@ func (responses) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) ([]b
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(req.Tools) > 0 {
-		b = respKey(b, "tools")
-		b = e.tools(b)
-	}
-	if req.ToolChoice != nil {
-		b = e.toolChoice(b)
-	}
-	if req.ParallelTools != nil {
-		b = respKeyBool(b, "parallel_tool_calls", *req.ParallelTools)
-	}
+	b = e.toolbox(b)
 	if req.Stream {
 		b = respKeyBool(b, "stream", true)
 	}
@@ -67,6 +58,24 @@ func (responses) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) ([]b
 	b = e.bookkeeping(b)
 	e.losses()
 	return append(b, '}'), e.dropped, nil
+}
+
+// toolbox writes the tools and how to use them; nothing if not one of the tools can be said.
+func (e *respEncoder) toolbox(b []byte) []byte {
+	if len(e.req.Tools) > 0 {
+		at := len(b)
+		b = e.tools(respKey(b, "tools"))
+		if b[len(b)-2] == '[' {
+			return b[:at]
+		}
+	}
+	if e.req.ToolChoice != nil {
+		b = e.toolChoice(b)
+	}
+	if e.req.ParallelTools != nil {
+		b = respKeyBool(b, "parallel_tool_calls", *e.req.ParallelTools)
+	}
+	return b
 }
 
 func respKeyBool(dst []byte, name string, v bool) []byte {

@@ -167,6 +167,8 @@ func TestResponses_foreignRequest(t *testing.T) {
 		"tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"f"},{"type":"custom","name":"sql"}]},
 		"text":{"format":{"type":"json_schema","name":"response","schema":{"type":"object"}},"verbosity":"low"},"store":false}`,
 		"tools.web_search_20250305")
+	f(&llm.Request{From: llm.Gemini, Messages: []llm.Message{text("user", "u")}, Tools: []llm.Tool{{Type: "google_search", Raw: llm.Raw(`{}`)}},
+		ToolChoice: &llm.ToolChoice{Mode: llm.ChoiceRequired}}, `{"input":[{"role":"user","content":"u"}],"store":false}`, "tools.google_search")
 }
 
 func TestResponses_unsayable(t *testing.T) {
