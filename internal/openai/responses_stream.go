@@ -55,6 +55,7 @@ type respDecoder struct {
 	calls, refused bool
 	signature      string // sealed, for the next part
 	signedBy       llm.Dialect
+	event          respEvent // the one being read
 }
 
 type respItemState struct {
@@ -82,8 +83,9 @@ func (d *respDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error) 
 	if kind == "error" {
 		return d.fail(dst, respEventError(data)), nil
 	}
-	var e respEvent
-	if err := respUnmarshal(data, &e, ""); err != nil {
+	d.event = respEvent{}
+	e := &d.event
+	if err := respUnmarshal(data, e, ""); err != nil {
 		return dst, respBroken(err)
 	}
 	switch kind {
@@ -92,11 +94,11 @@ func (d *respDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error) 
 	case "response.completed", "response.incomplete", "response.failed", "response.done", "response.cancelled":
 		return d.end(dst, e.Response, strings.TrimPrefix(kind, "response."))
 	case "response.output_item.added":
-		return d.itemAdded(dst, &e)
+		return d.itemAdded(dst, e)
 	case "response.output_item.done":
-		return d.itemDone(dst, &e)
+		return d.itemDone(dst, e)
 	}
-	return d.delta(dst, &e, kind), nil
+	return d.delta(dst, e, kind), nil
 }
 
 // respKnown says that the event carries something; the progress of native tools and whatever the future brings does not.
