@@ -11,10 +11,15 @@ import (
 
 // usable is the parts that a request can carry, in a form of their own where another dialect's needs one. The rest is dropped and,
 // unless nobody could want it, named.
-func (e *encoder) usable(parts []llm.Part) []llm.Part {
+func (e *encoder) usable(role llm.Role, parts []llm.Part) []llm.Part {
 	out := make([]llm.Part, 0, len(parts))
 	for i := range parts {
-		if p, ok := e.use(parts[i]); ok {
+		p, ok := e.use(parts[i])
+		switch {
+		case !ok:
+		case !e.own && (p.Kind == llm.KindImage || p.Kind == llm.KindDocument) && (role == llm.RoleSystem || role == llm.RoleAssistant):
+			e.drop("messages." + string(p.Kind)) // only the user shows things
+		default:
 			out = append(out, p)
 		}
 	}
@@ -53,7 +58,7 @@ func (e *encoder) use(p llm.Part) (llm.Part, bool) {
 			return p, false
 		}
 		r := *p.Result
-		r.Parts = e.usable(r.Parts)
+		r.Parts = e.usable(llm.RoleTool, r.Parts)
 		p.Result = &r
 		return p, true
 	case llm.KindImage, llm.KindDocument:

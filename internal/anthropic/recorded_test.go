@@ -2,7 +2,6 @@ package anthropic
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"io"
 	"os"
@@ -56,6 +55,14 @@ type toolCall struct {
 // frames reads the recorded stream, of server-sent events or of Bedrock's chunks.
 func (x *exchange) frames(t *testing.T) []llm.Frame {
 	t.Helper()
+	out, err := x.read()
+	if err != nil {
+		t.Fatalf("%s: %v", x.Name, err)
+	}
+	return out
+}
+
+func (x *exchange) read() ([]llm.Frame, error) {
 	body := x.Response.BodyBase64
 	if body == nil {
 		body = []byte(x.Response.Body)
@@ -69,22 +76,20 @@ func (x *exchange) frames(t *testing.T) []llm.Frame {
 	for {
 		f, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return out
+			return out, nil
 		}
 		if err != nil {
-			t.Fatalf("%s: %v", x.Name, err)
+			return nil, err
 		}
 		data := bytes.Clone(f.Data)
 		if bedrock {
 			var chunk struct {
-				Bytes string `json:"bytes"`
+				Bytes []byte `json:"bytes"`
 			}
 			if err := json.Unmarshal(data, &chunk); err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
-			if data, err = base64.StdEncoding.DecodeString(chunk.Bytes); err != nil {
-				t.Fatal(err)
-			}
+			data = chunk.Bytes
 		}
 		out = append(out, llm.Frame{Type: f.Type, Data: data, Exception: f.Exception})
 	}
@@ -151,17 +156,22 @@ func readExchanges(t *testing.T, dir string) []*exchange {
 	}
 	var out []*exchange
 	for _, f := range files {
-		b, err := os.ReadFile(f)
+		x, err := readExchange(f)
 		if err != nil {
-			t.Fatal(err)
-		}
-		x := &exchange{}
-		if err := json.Unmarshal(b, x); err != nil {
 			t.Fatalf("%s: %v", f, err)
 		}
 		out = append(out, x)
 	}
 	return out
+}
+
+func readExchange(file string) (*exchange, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{}
+	return x, json.Unmarshal(b, x)
 }
 
 func (x *exchange) decode(t *testing.T) *llm.Response {

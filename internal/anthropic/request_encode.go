@@ -101,14 +101,14 @@ func (e *encoder) conversation() (system []llm.Part) {
 	} else {
 		system, rest, _ = e.req.SplitSystem()
 	}
-	system = e.usable(system)
+	system = e.usable(llm.RoleSystem, system)
 	kept := make([]llm.Message, 0, len(rest))
 	for i := range rest {
 		m := rest[i]
 		if m.Name != "" {
 			e.drop("messages.name")
 		}
-		m.Parts = e.usable(m.Parts)
+		m.Parts = e.usable(m.Role, m.Parts)
 		if len(m.Parts) > 0 {
 			kept = append(kept, m)
 		}

@@ -50,6 +50,12 @@ type openBlock struct {
 	wrote bool
 	whole []member // a native block, held back until it is whole
 	json  []byte   // its input so far
+	grown []grown  // its strings that deltas add to
+}
+
+type grown struct {
+	name string
+	text []byte
 }
 
 // Decode reads one frame, see llm.StreamDecoder.
@@ -221,6 +227,9 @@ func (d *streamDecoder) delta(dst []llm.Event, ev *streamEvent) ([]llm.Event, er
 			e.Signature, e.SignedBy = splitSignature(ev.Delta.Signature)
 		}
 	case "citations_delta":
+		if len(ev.Delta.Citation) == 0 {
+			return dst, nil
+		}
 		c, bad := reader{upstream: true}.citation(ev.Delta.Citation, "citation")
 		if bad != nil {
 			d.ended = true
@@ -236,15 +245,10 @@ func (d *streamDecoder) delta(dst []llm.Event, ev *streamEvent) ([]llm.Event, er
 
 // add puts a delta into a native block: strings grow, citations gather, anything else is the new value.
 func (b *openBlock) add(d *streamDelta) {
-	grow := func(name, more string) {
-		if more != "" {
-			b.whole = set(b.whole, name, quote(text(get(b.whole, name))+more))
-		}
-	}
 	b.json = append(b.json, d.PartialJSON...)
-	grow("text", d.Text)
-	grow("thinking", d.Thinking)
-	grow("signature", d.Signature)
+	b.grow("text", d.Text)
+	b.grow("thinking", d.Thinking)
+	b.grow("signature", d.Signature)
 	if len(d.Citation) > 0 {
 		list := bytes.TrimSpace(get(b.whole, "citations"))
 		w := writer{b: []byte{'['}}
@@ -256,11 +260,24 @@ func (b *openBlock) add(d *streamDelta) {
 	}
 	for _, k := range sortedKeys(d.Extra) {
 		if v := d.Extra[k]; v.Kind() == '"' {
-			grow(k, text(v))
+			b.grow(k, text(v))
 		} else {
 			b.whole = set(b.whole, k, v)
 		}
 	}
+}
+
+func (b *openBlock) grow(name, more string) {
+	if more == "" {
+		return
+	}
+	for i := range b.grown {
+		if b.grown[i].name == name {
+			b.grown[i].text = append(b.grown[i].text, more...)
+			return
+		}
+	}
+	b.grown = append(b.grown, grown{name, []byte(text(get(b.whole, name)) + more)})
 }
 
 // stopBlock ends a block if it is open.
@@ -278,6 +295,9 @@ func (d *streamDecoder) stopBlock(dst []llm.Event, index int64) []llm.Event {
 func (d *streamDecoder) close(dst []llm.Event, b *openBlock) []llm.Event {
 	switch {
 	case b.whole != nil:
+		for _, g := range b.grown {
+			b.whole = set(b.whole, g.name, appendBytes(nil, g.text))
+		}
 		if llm.Raw(b.json).IsValid() {
 			b.whole = set(b.whole, "input", b.json)
 		}

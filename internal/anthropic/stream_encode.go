@@ -1,6 +1,8 @@
 package anthropic
 
 import (
+	"bytes"
+
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
@@ -212,7 +214,11 @@ func (s *streamEncoder) advance(force bool) {
 
 // complete says that a stopped block will not go on.
 func (b *outBlock) complete() bool {
-	return b.part.Kind != llm.KindToolCall || llm.Raw(b.args).IsValid()
+	if b.part.Kind != llm.KindToolCall {
+		return true
+	}
+	args := bytes.TrimSpace(b.args)
+	return bytes.HasSuffix(args, []byte{'}'}) && llm.Raw(args).IsValid()
 }
 
 func (s *streamEncoder) delta(b *outBlock, e *llm.Event) {
