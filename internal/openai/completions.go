@@ -134,7 +134,7 @@ func (completions) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) ([
 		w.streamOptions()
 	}
 	if w.same {
-		w.extra(req.Extra, "prompt", "stream_options")
+		w.extra(req.Extra, "prompt", "stream_options", w.seedName())
 	} else {
 		for _, k := range sortedKeys(req.Extra) {
 			w.drop(k)

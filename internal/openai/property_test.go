@@ -331,7 +331,26 @@ func TestStream_roundTrip(t *testing.T) {
 		if !cmp.Equal(tap.Seen().Usage, want.Usage, cmpopts.EquateEmpty()) {
 			t.Fatalf("tap: %+v", tap.Seen())
 		}
+		if got, want := tap.Seen().Chars, generated(want); got != want {
+			t.Fatalf("the tap counted %d of %d bytes\n%s", got, want, body)
+		}
 	})
+}
+
+// generated is the length of what a model wrote.
+func generated(r *llm.Response) (n int64) {
+	for _, c := range r.Choices {
+		for _, p := range c.Parts {
+			n += int64(len(p.Text))
+			if p.Call != nil {
+				n += int64(len(p.Call.Arguments))
+			}
+			if p.Media != nil {
+				n += int64(len(p.Media.Transcript))
+			}
+		}
+	}
+	return n
 }
 
 // wellFormed checks the order of events that llm.EventKind promises.

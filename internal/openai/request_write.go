@@ -72,7 +72,7 @@ func (w *requestWriter) streamOptions() {
 // extras sends on what only this dialect knows, or says what is lost.
 func (w *requestWriter) extras() {
 	if w.same {
-		w.extra(w.req.Extra, extraFunctions, "stream_options", "prompt", "suffix", "echo", "best_of")
+		w.extra(w.req.Extra, extraFunctions, "stream_options", "prompt", "suffix", "echo", "best_of", w.seedName())
 		for _, k := range []string{"prompt", "suffix", "echo", "best_of"} {
 			if w.req.Extra[k] != nil {
 				w.drop(k)
@@ -119,13 +119,7 @@ func (w *requestWriter) sampling() {
 	float("frequency_penalty", r.FrequencyPenalty)
 	w.param("top_k", r.TopK != nil, func(name string) { w.intPtr(name, r.TopK) })
 	w.param("min_p", r.MinP != nil, func(name string) { w.floatPtr(name, r.MinP) })
-	if r.Seed != nil {
-		if w.p.mistral() {
-			w.int("random_seed", *r.Seed)
-		} else {
-			w.int("seed", *r.Seed)
-		}
-	}
+	w.intPtr(w.seedName(), r.Seed)
 	w.intPtr("n", r.N)
 	w.stop(free)
 	w.param("logit_bias", len(r.LogitBias) > 0, func(name string) {
@@ -145,6 +139,14 @@ func (w *requestWriter) logprobsParams() {
 	r := w.req
 	w.param("logprobs", r.Logprobs != nil, func(name string) { w.boolPtr(name, r.Logprobs) })
 	w.param("top_logprobs", r.TopLogprobs != nil, func(name string) { w.intPtr(name, r.TopLogprobs) })
+}
+
+// seedName is the provider's word for seed. Where the client said it in both, the dialect's own counts.
+func (w *requestWriter) seedName() string {
+	if w.p.mistral() && w.req.Seed != nil {
+		return "random_seed"
+	}
+	return "seed"
 }
 
 // parallel leaves parallel_tool_calls out where there are no tools, since OpenAI refuses it then.

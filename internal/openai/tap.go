@@ -20,6 +20,9 @@ type tap struct {
 	started bool
 	call    string // id of the latest tool call
 	refused bool
+	// Most frames of a stream differ in one string only. before and after are the bytes around it in the last frame that was searched
+	// and promised nothing; a frame that agrees with both promises nothing either.
+	before, after []byte
 }
 
 // tapped is what of an answer the tap decodes; everything else is skipped without a copy.
@@ -67,7 +70,8 @@ func (l *length) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if err == nil && v.Kind() != 'n' {
 		*l = length(len(v))
 		if v.Kind() == '"' {
-			*l = length(textLength(v[1:]))
+			n, _ := textLength(v[1:])
+			*l = length(n)
 		}
 	}
 	return err
@@ -99,8 +103,15 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 	if data[0] != '{' || data[len(data)-1] != '}' {
 		return llm.MarkBad
 	}
+	if n, ok := t.alike(data); ok && f.Type != "error" {
+		t.seen.Chars += n
+		if n > 0 {
+			return llm.MarkContent
+		}
+		return 0
+	}
 	if t.started && f.Type != "error" && !promises(data) {
-		n := contentLength(data)
+		n := t.learn(data)
 		t.seen.Chars += n
 		if n > 0 {
 			return llm.MarkContent
@@ -151,36 +162,75 @@ func afterColon(b []byte) (value []byte, ok bool) {
 	return bytes.TrimLeft(b[1:], " \t\r\n"), true
 }
 
-// contentLength adds up the generated text in a frame.
-func contentLength(data []byte) (n int64) {
+// keyObfuscation is OpenAI's padding: the one other string that differs from frame to frame.
+var keyObfuscation = []byte(`"obfuscation":"`)
+
+// alike tells whether a frame is like the last one but for its text, and how long that is.
+func (t *tap) alike(data []byte) (n int64, ok bool) {
+	if t.before == nil || !bytes.HasPrefix(data, t.before) {
+		return 0, false
+	}
+	n, end := textLength(data[len(t.before):])
+	if end < 0 {
+		return 0, false
+	}
+	rest, pads := bytes.CutPrefix(data[len(t.before)+end:], t.after)
+	if pads && len(rest) > 0 && bytes.HasSuffix(t.after, keyObfuscation) {
+		_, end = textLength(rest)
+		return n, end >= 0 && string(rest[end:]) == `"}`
+	}
+	return n, pads && len(rest) == 0
+}
+
+// learn adds up the generated text in a frame that promises nothing, and remembers what surrounds it if it is one string.
+func (t *tap) learn(data []byte) (n int64) {
+	t.before, t.after = t.before[:0], t.after[:0]
+	strings := 0
+	search := func(key []byte) {
+		for at := 0; ; {
+			i := bytes.Index(data[at:], key)
+			if i < 0 {
+				return
+			}
+			at += i + len(key)
+			v, ok := afterColon(data[at:])
+			if !ok || len(v) < 2 || v[0] != '"' {
+				continue
+			}
+			length, end := textLength(v[1:])
+			if length == 0 || end < 0 {
+				continue
+			}
+			n += length
+			if strings++; strings == 1 {
+				from := len(data) - len(v) + 1
+				t.before = append(t.before, data[:from]...)
+				t.after = append(t.after, data[from+end:]...)
+			}
+		}
+	}
 	for _, key := range keyTexts {
-		n += memberLength(data, key)
+		search(key)
 	}
 	if n == 0 {
-		n = memberLength(data, keyText)
+		search(keyText)
+	}
+	if i := bytes.Index(t.after, keyObfuscation); i >= 0 {
+		t.after = t.after[:i+len(keyObfuscation)]
+	}
+	if strings != 1 {
+		t.before, t.after = nil, nil
 	}
 	return n
 }
 
-func memberLength(data, key []byte) (n int64) {
-	for {
-		i := bytes.Index(data, key)
-		if i < 0 {
-			return n
-		}
-		data = data[i+len(key):]
-		if v, ok := afterColon(data); ok && len(v) > 1 && v[0] == '"' {
-			n += textLength(v[1:])
-		}
-	}
-}
-
-// textLength is the length of a JSON string's text up to its closing quote, in bytes of UTF-8, give or take surrogate pairs.
-func textLength(b []byte) (n int64) {
+// textLength is the length of a JSON string's text up to its closing quote, in bytes of UTF-8, and where that quote stands, -1 if
+// nowhere.
+func textLength(b []byte) (n int64, end int) {
 	for i := 0; i < len(b); i++ {
 		switch {
 		case b[i] == '"':
-			return n
+			return n, i
 		case b[i] == '\\' && i+5 < len(b) && b[i+1] == 'u':
 			n += int64(unicodeLength(b[i+2 : i+6]))
 			i += 5
@@ -191,7 +241,7 @@ func textLength(b []byte) (n int64) {
 			n++
 		}
 	}
-	return n
+	return n, -1
 }
 
 func unicodeLength(hex []byte) int {
