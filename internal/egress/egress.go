@@ -6,6 +6,7 @@ package egress
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,6 +34,7 @@ type Options struct {
 // Client makes calls. It is safe for concurrent use. It follows no redirect: a redirect is an answer like any other.
 type Client struct {
 	opts  Options
+	lean  *lean
 	std   *http.Transport
 	local map[string]http.RoundTripper
 }
@@ -59,6 +61,7 @@ func New(o Options) *Client {
 		dialer.Control = publicOnly
 	}
 	c := &Client{opts: o, local: map[string]http.RoundTripper{}}
+	c.lean = &lean{dialer: dialer, pool: pool{max: o.MaxIdlePerHost, timeout: o.IdleTimeout}}
 	c.std = &http.Transport{
 		Proxy:               o.Proxy,
 		DialContext:         dialer.DialContext,
@@ -85,11 +88,30 @@ func (c *Client) Do(req *http.Request, t Timeouts) (*http.Response, error) {
 	if t.Connect == 0 {
 		t.Connect = c.opts.DialTimeout
 	}
+	req = basicAuth(req)
+	if c.lean.serves(req) {
+		proxy, err := c.opts.Proxy(req)
+		if err != nil {
+			if req.Body != nil {
+				req.Body.Close()
+			}
+			return nil, fmt.Errorf("choose proxy: %w", err)
+		}
+		if proxy == nil {
+			return c.lean.do(req, t)
+		}
+	}
 	return watched(c.std, req, t)
 }
 
 // CloseIdle closes the connections that nobody uses.
-func (c *Client) CloseIdle() { c.std.CloseIdleConnections() }
+func (c *Client) CloseIdle() {
+	c.lean.pool.closeIdle(false)
+	c.std.CloseIdleConnections()
+}
 
 // Close closes the connections that nobody uses; those in use are closed when their calls end. The Client must not be used again.
-func (c *Client) Close() { c.CloseIdle() }
+func (c *Client) Close() {
+	c.lean.pool.closeIdle(true)
+	c.std.CloseIdleConnections()
+}
