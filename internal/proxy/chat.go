@@ -1,0 +1,316 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/openai"
+	"github.com/weir-gateway/weir/internal/wire"
+)
+
+// completions serves OpenAI's legacy text completions over the same vocabulary.
+var completions = openai.Completions
+
+// chat is the hot path, for every dialect. It reads top to bottom; what comes later (limits, history, guardrails, cache, retries) has its
+// place as a plain call between these lines.
+func (c *call) chat() *llm.Error {
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	if err := c.scan(); err != nil {
+		return err
+	}
+	if err := c.choose(); err != nil {
+		return err
+	}
+	for {
+		err := c.attempt()
+		if err != nil && c.wrongPath(err) {
+			continue // the upstream has no such path: speak another dialect to it, now and from now on
+		}
+		return err
+	}
+}
+
+// scan reads the top level of the body: model, stream and the fields that are the gateway's own, and where their bytes stand.
+func (c *call) scan() *llm.Error {
+	if err := wire.Scan(&c.doc, c.body, wire.Limits{MaxDepth: c.snap.Settings.MaxDepth}); err != nil {
+		e := llm.Invalid("request_body", "Invalid JSON payload: %v", err)
+		e.Cause = err
+		return e
+	}
+	if !c.pathModel {
+		raw, ok := c.doc.Get("model")
+		if !ok {
+			return llm.Invalid("model", "Missing required parameter: 'model'. Call `/v1/models` to view available models for your key.")
+		}
+		if c.model, ok = c.doc.Str("model"); !ok {
+			return llm.Invalid("model", "model must be a string, not %.20s", raw)
+		}
+		if stream, ok := c.doc.Get("stream"); ok {
+			switch string(stream) {
+			case "true":
+				c.stream = true
+			case "false", "null":
+			default:
+				return llm.Invalid("stream", "stream must be true or false, not %.20s", stream)
+			}
+		}
+	}
+	c.rec.Model, c.rec.Stream = c.model, c.stream
+	c.tier, _ = c.doc.Str("service_tier")
+	if c.dialect == llm.OpenAI && c.stream {
+		c.wantUsage = wantsUsage(&c.doc)
+	}
+	return c.refuseCredentials()
+}
+
+// choose checks that the caller may have the model and picks the deployment.
+func (c *call) choose() *llm.Error {
+	if !c.principal.MayCall(c.model) {
+		return c.principal.Denied(c.model)
+	}
+	m, ok := c.snap.Routes.Find(c.model)
+	if !ok {
+		return llm.Invalid("model", "Invalid model name passed in model=%s. Call `/v1/models` to view available models for your key.", c.model)
+	}
+	c.target = m.Plan()
+	c.group = m.Name
+	c.rec.Deployment, c.rec.Provider, c.rec.Upstream = c.target.ID, c.target.Upstream.Provider, c.target.Upstream.Model
+	c.rec.APIBase = c.target.Upstream.Base
+	if !c.target.Upstream.Supports(c.op) && !(c.op == llm.OpCompletion && c.target.Upstream.Supports(llm.OpChat)) {
+		return llm.Invalid("model", "model %s (deployment %s, provider %s) does not serve %s", c.model, c.target.ID, c.target.Upstream.Provider, c.op)
+	}
+	return nil
+}
+
+// attempt makes one call upstream and answers the client with what comes back.
+func (c *call) attempt() *llm.Error {
+	c.spoken = c.target.Dialect(c.dialect)
+	c.rec.Out = c.spoken
+	c.rec.Attempts++
+	if c.splices() {
+		return c.splice()
+	}
+	return c.translate()
+}
+
+// splices reports whether the body can go through as it is: the upstream speaks the client's dialect in its standard form.
+func (c *call) splices() bool {
+	if c.op == llm.OpCompletion {
+		return c.target.Upstream.Supports(llm.OpCompletion)
+	}
+	return c.spoken == c.dialect && c.target.Upstream.Codec(c.spoken) == nil
+}
+
+// wrongPath learns from a 404 that is about the path, not the model, and reports whether another dialect is worth trying.
+func (c *call) wrongPath(err *llm.Error) bool {
+	if c.sent || !err.Upstream || err.HTTPStatus() != http.StatusNotFound || err.Param == "model" ||
+		strings.Contains(err.Code, "model") || strings.Contains(err.Type, "model") || strings.Contains(strings.ToLower(err.Message), "model") {
+		return false
+	}
+	return c.op == llm.OpChat && c.target.Forget(c.spoken)
+}
+
+// splice forwards the client's bytes with the model's name replaced and the gateway's own fields taken out, and the answer's bytes back.
+func (c *call) splice() *llm.Error {
+	edits, err := c.edits()
+	if err != nil {
+		return err
+	}
+	out := c.buffer()
+	*out = c.doc.Splice(*out, edits...)
+	resp, err := c.send(c.op, *out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return c.upstreamError(resp, c.speaks())
+	}
+	tap := c.speaks().NewTap()
+	if c.stream && c.isStream(resp) {
+		return c.spliceStream(resp, tap)
+	}
+	return c.spliceBody(resp, tap)
+}
+
+// spliceBody passes a whole answer on. It is read whole first: the record needs its usage, and is written before the last byte goes out.
+func (c *call) spliceBody(resp *http.Response, tap llm.Tap) *llm.Error {
+	if c.stream {
+		return c.replayBody(resp) // asked to stream, answered whole
+	}
+	b, err := c.readReply(resp)
+	if err != nil {
+		return err
+	}
+	if e := tap.Body(b); e != nil {
+		return c.upstreamFault(e)
+	}
+	c.seen = *tap.Seen()
+	if c.renames() {
+		out := c.buffer()
+		*out, _ = renameModel(*out, b, c.dialect, c.model)
+		b = *out
+	}
+	return c.reply(resp.Header, b)
+}
+
+// replayBody answers a streaming client from an upstream that did not stream.
+func (c *call) replayBody(resp *http.Response) *llm.Error {
+	b, e := c.readReply(resp)
+	if e != nil {
+		return e
+	}
+	answer, err := c.speaks().DecodeResponse(b)
+	if err != nil {
+		return c.upstreamFault(err)
+	}
+	c.note(answer)
+	req, err := c.served.DecodeRequest(c.body)
+	if err != nil {
+		req = nil // the upstream took it; the encoder does without
+	}
+	return c.sendEvents(resp.Header, answer, req)
+}
+
+// translate decodes the body, writes it in the upstream's dialect, and renders the answer in the client's.
+func (c *call) translate() *llm.Error {
+	req, err := c.decode()
+	if err != nil {
+		return err
+	}
+	if err := c.inlineMedia(req); err != nil {
+		return err
+	}
+	speaks := c.speaks()
+	out := c.buffer()
+	body, dropped, encodeErr := speaks.EncodeRequest(*out, req, &c.target.Upstream.Target)
+	if encodeErr != nil {
+		return llm.AsError(encodeErr)
+	}
+	*out = body
+	if err := c.drop(dropped); err != nil {
+		return err
+	}
+	if edits := c.target.Upstream.Edits(llm.OpChat, c.spoken, c.stream); len(edits) > 0 {
+		if *out, err = c.edit(body, edits); err != nil {
+			return err
+		}
+	}
+	resp, err := c.send(llm.OpChat, *out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		e := c.upstreamError(resp, speaks)
+		e.Body = nil // in another dialect's words
+		return e
+	}
+	if c.stream && c.isStream(resp) {
+		return c.translateStream(resp, speaks.NewStreamDecoder(), req)
+	}
+	b, err := c.readReply(resp)
+	if err != nil {
+		return err
+	}
+	answer, decodeErr := speaks.DecodeResponse(b)
+	if decodeErr != nil {
+		return c.upstreamFault(decodeErr)
+	}
+	c.note(answer)
+	if c.stream {
+		return c.sendEvents(resp.Header, answer, req)
+	}
+	reply := c.buffer()
+	*reply = c.served.EncodeResponse(*reply, answer, c.exchange(req))
+	return c.reply(resp.Header, *reply)
+}
+
+// decode reads the client's body whole, without the fields that are the gateway's own, and puts the deployment's defaults where it said
+// nothing.
+func (c *call) decode() (*llm.Request, *llm.Error) {
+	body := c.body
+	if edits := c.ownFields(nil); len(edits) > 0 {
+		b := c.buffer()
+		*b = c.doc.Splice(*b, edits...)
+		body = *b
+	}
+	req, err := c.served.DecodeRequest(body)
+	if err != nil {
+		return nil, llm.AsError(err)
+	}
+	req.Model, req.Stream = c.model, c.stream
+	c.wantUsage = c.wantUsage || req.StreamUsage
+	if c.spoken != llm.Responses {
+		for _, field := range []string{"previous_response_id", "conversation"} {
+			if v, ok := req.Extra[field]; ok && string(v) != "null" {
+				return nil, llm.Invalid(field, "%s needs an upstream that stores responses; model %s is served by %s, which does not: send the whole conversation in input", field, c.model, c.target.Upstream.Provider)
+			}
+		}
+	}
+	return req, c.applyDefaults(req)
+}
+
+// speaks is the codec for the upstream: the provider's own, or the dialect's.
+func (c *call) speaks() llm.Spoken {
+	if c.op == llm.OpCompletion && c.splices() {
+		return completions
+	}
+	if own := c.target.Upstream.Codec(c.spoken); own != nil {
+		return own
+	}
+	return codecs[c.spoken]
+}
+
+// note keeps what the record needs of a decoded answer.
+func (c *call) note(answer *llm.Response) {
+	c.seen.Usage, c.seen.Model = answer.Usage, answer.Model
+	for i := range answer.Choices {
+		ch := &answer.Choices[i]
+		c.seen.Finish = ch.Reason
+		for j := range ch.Parts {
+			c.seen.Chars += int64(len(ch.Parts[j].Text))
+			if call := ch.Parts[j].Call; call != nil {
+				c.seen.ToolCalls++
+				c.seen.Chars += int64(len(call.Arguments))
+			}
+		}
+	}
+}
+
+// upstreamFault marks an error that the upstream made: an answer nobody can read, or an error object inside a 200.
+func (c *call) upstreamFault(err error) *llm.Error {
+	var e *llm.Error
+	if !errors.As(err, &e) {
+		e = &llm.Error{Kind: llm.ErrUpstream, Message: "the upstream's answer could not be read", Cause: err}
+	}
+	e.Upstream, e.Provider = true, c.target.Upstream.Provider
+	if e.HTTPStatus() < 400 || e.HTTPStatus() == http.StatusBadGateway {
+		e.Status = http.StatusInternalServerError // as LiteLLM answers for an unreadable upstream
+	}
+	return e
+}
+
+// drop warns of what the target can't express, or refuses where the configuration says so.
+func (c *call) drop(names []string) *llm.Error {
+	if len(names) == 0 {
+		return nil
+	}
+	list := strings.Join(names, ", ")
+	if !c.target.DropParams {
+		e := llm.Invalid(names[0], "%s does not support parameters: [%s], for model=%s. To drop these, set `litellm_settings: drop_params: true`.",
+			c.target.Upstream.Provider, list, c.model)
+		e.Type = "invalid_request_error"
+		return e
+	}
+	c.w.Header()["X-Weir-Dropped"] = []string{strings.ReplaceAll(list, "\n", " ")}
+	c.rec.Dropped = names
+	return nil
+}

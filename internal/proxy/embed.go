@@ -1,0 +1,149 @@
+package proxy
+
+import (
+	"github.com/weir-gateway/weir/internal/gemini"
+	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/openai"
+	"github.com/weir-gateway/weir/internal/wire"
+)
+
+// embed answers with vectors: spliced between OpenAI's own form and an upstream that speaks it, translated otherwise.
+func (c *call) embed() *llm.Error {
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	if err := c.scan(); err != nil {
+		return err
+	}
+	if _, ok := c.doc.Get("input"); !ok && c.dialect == llm.OpenAI {
+		return llm.Invalid("input", "/embeddings: Missing required parameter: 'input'.")
+	}
+	if err := c.choose(); err != nil {
+		return err
+	}
+	own := c.target.Upstream.Embed()
+	c.spoken = llm.OpenAI
+	if own != nil && len(c.target.Upstream.Dialects) > 0 {
+		c.spoken = c.target.Upstream.Dialects[0]
+	}
+	c.rec.Out = c.spoken
+	if own == nil && c.dialect == llm.OpenAI {
+		return c.embedSpliced()
+	}
+	return c.embedTranslated(own)
+}
+
+func (c *call) embedSpliced() *llm.Error {
+	edits, err := c.edits()
+	if err != nil {
+		return err
+	}
+	out := c.buffer()
+	*out = c.doc.Splice(*out, edits...)
+	resp, err := c.send(llm.OpEmbed, *out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return c.upstreamError(resp, codecs[llm.OpenAI])
+	}
+	return c.spliceBody(resp, codecs[llm.OpenAI].NewTap())
+}
+
+func (c *call) embedTranslated(own llm.SpokenEmbed) *llm.Error {
+	var served llm.ServedEmbed = openai.Embeddings
+	if c.dialect == llm.Gemini {
+		served = gemini.Embeddings
+	}
+	body := c.body
+	if edits := c.ownFields(nil); len(edits) > 0 {
+		body = c.doc.Splice(nil, edits...)
+	}
+	req, decodeErr := served.DecodeEmbedRequest(body)
+	if decodeErr != nil {
+		return llm.AsError(decodeErr)
+	}
+	req.Model = c.model
+	var speaks llm.SpokenEmbed = openai.Embeddings
+	if own != nil {
+		speaks = own
+	}
+	out := c.buffer()
+	encoded, dropped, encodeErr := speaks.EncodeEmbed(*out, req, &c.target.Upstream.Target)
+	if encodeErr != nil {
+		return llm.AsError(encodeErr)
+	}
+	*out = encoded
+	if err := c.drop(dropped); err != nil {
+		return err
+	}
+	resp, err := c.send(llm.OpEmbed, *out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		e := c.upstreamError(resp, codecs[c.spoken])
+		e.Body = nil
+		return e
+	}
+	b, err := c.readReply(resp)
+	if err != nil {
+		return err
+	}
+	answer, decodeErr := speaks.DecodeEmbed(b)
+	if decodeErr != nil {
+		return c.upstreamFault(decodeErr)
+	}
+	c.seen.Usage, c.seen.Model = answer.Usage, answer.Model
+	reply := c.buffer()
+	*reply = served.EncodeEmbedResponse(*reply, answer, req, c.shownModel())
+	return c.reply(resp.Header, *reply)
+}
+
+// forward passes on what only OpenAI's dialect has and an upstream of it serves: images, moderations, speech, rerank.
+func (c *call) forward() *llm.Error {
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	if err := c.scan(); err != nil {
+		return err
+	}
+	if err := c.choose(); err != nil {
+		return err
+	}
+	c.spoken = llm.OpenAI
+	c.rec.Out = c.spoken
+	edits, err := c.edits()
+	if err != nil {
+		return err
+	}
+	out := c.buffer()
+	*out = c.doc.Splice(*out, edits...)
+	resp, err := c.send(c.op, *out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return c.upstreamError(resp, codecs[llm.OpenAI])
+	}
+	b, err := c.readReply(resp)
+	if err != nil {
+		return err
+	}
+	if from, to := wire.FindValue(b, "usage"); from >= 0 {
+		tap := codecs[llm.OpenAI].NewTap()
+		_ = tap.Body(append(append([]byte(`{"choices":[],"usage":`), b[from:to]...), '}')) // only the usage is wanted: the answer is not a chat's
+		c.seen = *tap.Seen()
+	}
+	c.contentType = resp.Header["Content-Type"]
+	return c.reply(resp.Header, b)
+}

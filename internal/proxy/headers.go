@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// commonHeaders are on every answer, errors too (contract litellm.md 2.4, those that mean something here).
+func (c *call) commonHeaders(h http.Header) {
+	h["X-Litellm-Call-Id"] = []string{c.id}
+	h["X-Request-Id"] = []string{c.requestID()}
+	h["X-Litellm-Version"] = []string{c.p.version}
+	if c.target == nil {
+		return
+	}
+	h["X-Litellm-Model-Id"] = []string{c.target.ID}
+	h["X-Litellm-Model-Group"] = []string{sanitize(c.model)}
+	h["X-Litellm-Model-Api-Base"] = []string{c.target.Upstream.Base}
+	h["X-Litellm-Attempted-Retries"] = zero
+	h["X-Litellm-Attempted-Fallbacks"] = zero
+	h["X-Litellm-Overhead-Duration-Ms"] = []string{formatFloat(milliseconds(c.overhead))}
+}
+
+var zero = []string{"0"}
+
+// requestID is the client's x-request-id if it sent a decent one, else the call's id.
+func (c *call) requestID() string {
+	if v := c.r.Header["X-Request-Id"]; len(v) > 0 && plainID(v[0]) {
+		return v[0]
+	}
+	return c.id
+}
+
+// costHeaders tell what a whole answer cost; a stream's head goes out before anyone knows.
+func (c *call) costHeaders(h http.Header) {
+	h["X-Litellm-Response-Cost"] = []string{formatFloat(c.rec.Cost.USD())}
+	h["X-Litellm-Response-Duration-Ms"] = []string{formatFloat(milliseconds(c.ended.Sub(c.started)))}
+}
+
+func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+
+// upstreamHeaders passes the upstream's own headers on under a prefix, and its rate limits and request id as they are.
+func (c *call) upstreamHeaders(dst, src http.Header) {
+	for name, values := range src {
+		switch name {
+		case "Set-Cookie", "Connection", "Transfer-Encoding", "Keep-Alive", "Content-Encoding":
+			continue
+		}
+		dst[prefixed(name)] = values
+		if strings.HasPrefix(name, "X-Ratelimit-") || name == "Retry-After" {
+			dst[name] = values
+		}
+	}
+}
+
+// prefixed names are remembered: upstreams send the same few. The bound keeps an upstream that makes names up from filling memory.
+var prefixedNames = struct {
+	sync.RWMutex
+	m map[string]string
+}{m: map[string]string{}}
+
+func prefixed(name string) string {
+	prefixedNames.RLock()
+	s, ok := prefixedNames.m[name]
+	prefixedNames.RUnlock()
+	if ok {
+		return s
+	}
+	s = "Llm_provider-" + name
+	prefixedNames.Lock()
+	if len(prefixedNames.m) < 1024 {
+		prefixedNames.m[name] = s
+	}
+	prefixedNames.Unlock()
+	return s
+}
+
+// reply sends a whole answer. The record is written first: a client that has the last byte has a call that is on the books.
+func (c *call) reply(head http.Header, body []byte) *llm.Error {
+	c.firstByte()
+	c.record()
+	h := c.w.Header()
+	c.commonHeaders(h)
+	c.costHeaders(h)
+	c.upstreamHeaders(h, head)
+	h["Content-Type"] = contentJSON
+	if c.contentType != nil {
+		h["Content-Type"] = c.contentType
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.sent = true
+	c.w.WriteHeader(http.StatusOK)
+	if _, err := c.w.Write(body); err != nil {
+		c.p.log.Debug("client went before the answer was written", "call_id", c.id, "error", err)
+	}
+	return nil
+}

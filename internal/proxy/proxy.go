@@ -1,0 +1,122 @@
+// Package proxy is the hot path: one call in, one answer out, one record written.
+//
+// chat.go reads top to bottom: what a call goes through is there and nowhere else. The package reads one immutable Snapshot, waits for no
+// database, and never imports store, api, fleet or a host. Only app imports it.
+package proxy
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/route"
+	"github.com/weir-gateway/weir/internal/usage"
+)
+
+// Snapshot is everything a call reads of the configuration. Immutable: a change builds a new one and swaps it.
+type Snapshot struct {
+	Keys     *auth.Keys
+	Routes   *route.Table
+	Settings Settings
+}
+
+// Settings are the limits that hold for every call.
+type Settings struct {
+	MaxBody  int64 // bytes of a request body, after inflation
+	MaxReply int64 // bytes of a whole (not streamed) answer
+	MaxDepth int   // of JSON nesting
+	MaxFrame int   // bytes of one streamed event
+	// ClientCredentials allows api_key and api_base in a request body (general_settings.allow_client_side_credentials).
+	ClientCredentials bool
+}
+
+// Journal takes the record of a finished call. Append returns once the record would survive the death of the process.
+type Journal interface {
+	Append(*usage.Record) error
+}
+
+// Proxy serves the inference routes. Safe for concurrent use.
+type Proxy struct {
+	snap    atomic.Pointer[Snapshot]
+	out     *egress.Client
+	public  *egress.Client // for addresses that users give: images
+	journal Journal
+	metrics *Metrics
+	log     *slog.Logger
+	now     func() time.Time
+	version string
+}
+
+// Options are what a Proxy needs; all fields but Public are required.
+type Options struct {
+	Egress  *egress.Client
+	Public  *egress.Client
+	Journal Journal
+	Metrics *Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
+	Version string
+}
+
+// New makes a Proxy that serves the snapshot.
+func New(o Options, s *Snapshot) *Proxy {
+	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, metrics: o.Metrics, log: o.Log, now: o.Now, version: o.Version}
+	p.snap.Store(s)
+	return p
+}
+
+// Swap puts a new snapshot in place; calls that run keep the old one.
+func (p *Proxy) Swap(s *Snapshot) { p.snap.Store(s) }
+
+// Snapshot is the one in force.
+func (p *Proxy) Snapshot() *Snapshot { return p.snap.Load() }
+
+// ServeHTTP answers an inference call. A path that isn't one gets a 404, a method that isn't POST a 405.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e, ok := match(r.URL)
+	if !ok {
+		notFound(w)
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		writeJSON(w, http.StatusMethodNotAllowed, []byte(`{"detail":"Method Not Allowed"}`))
+		return
+	}
+	c := p.begin(w, r, e)
+	defer c.finish()
+	var err *llm.Error
+	switch e.op {
+	case llm.OpChat, llm.OpCompletion:
+		err = c.chat()
+	case llm.OpEmbed:
+		err = c.embed()
+	case llm.OpCount:
+		err = c.count()
+	default:
+		err = c.forward()
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// Match reports whether a request is for an inference route, so that app can tell it from the others.
+func Match(r *http.Request) bool {
+	_, ok := match(r.URL)
+	return ok
+}
+
+func notFound(w http.ResponseWriter) {
+	writeJSON(w, http.StatusNotFound, []byte(`{"detail":"Not Found"}`))
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	w.Header()["Content-Type"] = contentJSON
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// record settles the call: what was used, what it cost, how it ended, written once to the journal. It is called before the last byte goes
+// to the client, so that a call whose end was delivered is never lost; a second call does nothing.
+func (c *call) record() {
+	if c.recorded {
+		return
+	}
+	c.recorded = true
+	c.settle()
+	if err := c.p.journal.Append(&c.rec); err != nil {
+		c.p.metrics.journalError()
+		c.p.log.Error("record not written to the journal", "call_id", c.id, "error", err)
+	}
+}
+
+// settle fills in the record's figures from what the tap or the decoder saw.
+func (c *call) settle() {
+	r := &c.rec
+	c.ended = c.p.now()
+	r.End = c.ended.UnixMilli()
+	if r.Status == 0 {
+		r.Status = 200
+	}
+	if c.seen.Usage != nil {
+		r.Usage = *c.seen.Usage
+	} else if c.target != nil && r.Status < 400 && (c.op == llm.OpChat || c.op == llm.OpCompletion) {
+		// The upstream told nothing: count, and say so. Cheap on purpose; the tokenizer is for those who ask to count.
+		r.Usage = llm.Usage{Input: roughTokens(int64(len(c.body))), Output: roughTokens(c.seen.Chars), Estimated: true}
+	}
+	if c.target != nil {
+		r.Cost, r.Priced = c.target.Price.Cost(&r.Usage, c.tier), c.target.Priced
+	}
+}
+
+// firstByte notes when the first generated content went by.
+func (c *call) firstByte() {
+	if c.rec.FirstByte == 0 {
+		c.rec.FirstByte = c.p.now().UnixMilli()
+	}
+}
+
+// logLevel keeps a client's mistakes out of the error log.
+func logLevel(e *llm.Error) slog.Level {
+	if e.HTTPStatus() >= 500 {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+// milliseconds formats a duration as LiteLLM's headers do: a float of milliseconds.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// roughTokens estimates the tokens of n bytes of text.
+func roughTokens(n int64) int64 { return (n + 3) / 4 }

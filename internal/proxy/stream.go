@@ -1,0 +1,263 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
+)
+
+// downstream is the client's side of a stream: bytes gather in it and go out when the upstream has nothing more to say for now.
+type downstream struct {
+	c     *call
+	rc    *http.ResponseController
+	buf   *[]byte
+	head  http.Header // the upstream's, for the answer's own
+	ended bool        // the stream has its terminal event or its error
+}
+
+// maxGather is how many bytes may wait for the upstream to pause before they go out anyway.
+const maxGather = 32 << 10
+
+func (c *call) downstream(head http.Header) *downstream {
+	return &downstream{c: c, rc: http.NewResponseController(c.w), buf: c.buffer(), head: head}
+}
+
+// flush sends what has gathered. The status line goes out with the first bytes, not before: an upstream that fails at once is still
+// answered with an error status.
+func (d *downstream) flush() error {
+	if len(*d.buf) == 0 {
+		return nil
+	}
+	c := d.c
+	if !c.sent {
+		c.sent = true
+		h := c.w.Header()
+		c.commonHeaders(h)
+		c.upstreamHeaders(h, d.head)
+		h["Content-Type"] = streamTypes[c.served.ContentType(true)]
+		if h["Content-Type"] == nil || c.array {
+			h["Content-Type"] = []string{c.streamType()}
+		}
+		h["Cache-Control"] = noCache
+		h["X-Accel-Buffering"] = noBuffering
+		c.w.WriteHeader(http.StatusOK)
+	}
+	_, err := c.w.Write(*d.buf)
+	*d.buf = (*d.buf)[:0]
+	if err == nil {
+		err = d.rc.Flush()
+	}
+	return err
+}
+
+func (c *call) streamType() string {
+	if c.array {
+		return "application/json"
+	}
+	return c.served.ContentType(true)
+}
+
+// Header values that are the same for every stream, so that no call allocates them.
+var (
+	contentJSON = []string{"application/json"}
+	noCache     = []string{"no-cache"}
+	noBuffering = []string{"no"}
+	streamTypes = map[string][]string{
+		"text/event-stream":                  {"text/event-stream; charset=utf-8"},
+		"application/vnd.amazon.eventstream": {"application/vnd.amazon.eventstream"},
+	}
+)
+
+// isStream reports whether the upstream answered with a stream; some ignore the wish.
+func (c *call) isStream(resp *http.Response) bool {
+	t := resp.Header.Get("Content-Type")
+	return !strings.HasPrefix(t, "application/json") && !strings.HasPrefix(t, "text/html")
+}
+
+// frames reads the upstream's stream in its framing.
+func (c *call) frames(resp *http.Response) wire.FrameReader {
+	body := io.Reader(resp.Body)
+	if r := c.target.Upstream.Unwrap(c.spoken, body); r != nil {
+		body = r
+	}
+	if c.target.Upstream.EventStream(c.spoken) {
+		return wire.NewEventStreamReader(body, c.snap.Settings.MaxFrame)
+	}
+	return wire.NewSSEReader(body, c.snap.Settings.MaxFrame)
+}
+
+// spliceStream passes a stream on frame by frame, byte for byte, and watches it go by.
+func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
+	if c.array {
+		return c.translateStream(resp, c.speaks().NewStreamDecoder(), nil) // the same dialect, in another framing
+	}
+	down, frames := c.downstream(resp.Header), c.frames(resp)
+	rename := c.renames()
+	for {
+		f, err := frames.Next()
+		if err != nil {
+			c.seen = *tap.Seen()
+			return c.streamOver(down, err)
+		}
+		mark := tap.Frame(llm.Frame{Type: f.Type, Data: f.Data, Exception: f.Exception})
+		switch {
+		case mark&llm.MarkBad != 0:
+			c.seen = *tap.Seen()
+			return c.broken(down, "the upstream sent a malformed event")
+		case mark&llm.MarkError != 0:
+			c.seen = *tap.Seen()
+			return c.streamFault(down, c.seen.Err)
+		case mark&llm.MarkUsageOnly != 0 && !c.wantUsage:
+			continue
+		}
+		if mark&llm.MarkContent != 0 {
+			c.firstByte()
+		}
+		if mark&llm.MarkEnd != 0 {
+			// The record is on its way to disk before the client can know that the call is over.
+			c.seen = *tap.Seen()
+			down.ended = true
+			c.record()
+		}
+		if rename {
+			*down.buf = c.renameFrame(*down.buf, f)
+		} else {
+			*down.buf = append(*down.buf, f.Raw...)
+		}
+		if !frames.Buffered() || len(*down.buf) > maxGather {
+			if err := down.flush(); err != nil {
+				c.seen = *tap.Seen()
+				return &llm.Error{Kind: llm.ErrClientGone, Message: "the client closed the connection", Cause: err}
+			}
+		}
+	}
+}
+
+// renameFrame appends a server-sent event with the model's name replaced; any other frame as it came.
+func (c *call) renameFrame(dst []byte, f wire.Frame) []byte {
+	start, end := findModel(f.Data, c.dialect)
+	if start < 0 {
+		return append(dst, f.Raw...)
+	}
+	b := c.buffer()
+	*b, _ = replaceName(*b, f.Data, start, end, c.model)
+	dst = wire.AppendSSE(dst, f.Type, *b)
+	c.release(b)
+	return dst
+}
+
+// translateStream turns the upstream's events into the client's. req is nil when both speak the same dialect.
+func (c *call) translateStream(resp *http.Response, dec llm.StreamDecoder, req *llm.Request) *llm.Error {
+	down, frames := c.downstream(resp.Header), c.frames(resp)
+	enc := c.served.NewStreamEncoder(c.exchange(req))
+	var events []llm.Event
+	for {
+		f, err := frames.Next()
+		if err != nil {
+			var complete bool
+			events, complete = dec.Finish(events[:0])
+			if complete && (err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)) {
+				err = io.EOF
+			}
+			if e := c.encodeEvents(down, enc, events); e != nil {
+				return e
+			}
+			return c.streamOver(down, err)
+		}
+		events, err = dec.Decode(events[:0], llm.Frame{Type: f.Type, Data: f.Data, Exception: f.Exception})
+		if err != nil {
+			return c.streamFault(down, c.upstreamFault(err))
+		}
+		if e := c.encodeEvents(down, enc, events); e != nil {
+			return e
+		}
+		if !frames.Buffered() || len(*down.buf) > maxGather {
+			if err := down.flush(); err != nil {
+				return &llm.Error{Kind: llm.ErrClientGone, Message: "the client closed the connection", Cause: err}
+			}
+		}
+	}
+}
+
+// encodeEvents writes events in the client's dialect and keeps the record's figures.
+func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []llm.Event) *llm.Error {
+	for i := range events {
+		e := &events[i]
+		switch e.Kind {
+		case llm.EventStart:
+			if e.Usage != nil {
+				c.seen.Usage = e.Usage
+			}
+			if e.Start != nil {
+				c.seen.Model = e.Start.Model
+			}
+		case llm.EventPartStart:
+			if e.Part != nil && e.Part.Kind == llm.KindToolCall {
+				c.seen.ToolCalls++
+			}
+		case llm.EventDelta:
+			c.firstByte()
+			c.seen.Chars += int64(len(e.Text))
+		case llm.EventFinish:
+			c.seen.Finish = e.Stop.Reason
+		case llm.EventUsage:
+			c.seen.Usage = e.Usage
+		case llm.EventError:
+			return c.streamFault(down, e.Err)
+		case llm.EventEnd:
+			down.ended = true
+			c.record()
+		}
+		*down.buf = enc.Encode(*down.buf, e)
+	}
+	return nil
+}
+
+// sendEvents streams an answer that came whole.
+func (c *call) sendEvents(head http.Header, answer *llm.Response, req *llm.Request) *llm.Error {
+	down := c.downstream(head)
+	if e := c.encodeEvents(down, c.served.NewStreamEncoder(c.exchange(req)), answer.Events()); e != nil {
+		return e
+	}
+	return c.streamOver(down, io.EOF)
+}
+
+// streamOver ends a stream whose upstream has nothing more: well, if the terminal event was seen, else with an error event.
+func (c *call) streamOver(down *downstream, err error) *llm.Error {
+	if down.ended {
+		if err := down.flush(); err != nil {
+			return &llm.Error{Kind: llm.ErrClientGone, Message: "the client closed the connection", Cause: err}
+		}
+		return nil
+	}
+	if err == io.EOF {
+		return c.broken(down, "the upstream ended the stream before it was complete")
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || c.r.Context().Err() == nil && !isTimeout(err) {
+		return c.broken(down, "the connection to the upstream broke before the answer was complete")
+	}
+	c.rec.Incomplete = c.sent
+	e := c.transportError(err)
+	_ = down.flush()
+	return e
+}
+
+// broken is a stream cut short by the upstream.
+func (c *call) broken(down *downstream, why string) *llm.Error {
+	_ = down.flush()
+	c.rec.Incomplete = true
+	c.seen.Finish = llm.FinishIncomplete
+	return &llm.Error{Kind: llm.ErrConnection, Upstream: true, Provider: c.target.Upstream.Provider, Message: "deployment " + c.target.ID + ": " + why}
+}
+
+// streamFault is an error the upstream sent inside a stream. What came before it reaches the client first.
+func (c *call) streamFault(down *downstream, e *llm.Error) *llm.Error {
+	_ = down.flush()
+	c.rec.Incomplete = c.sent
+	e.Upstream, e.Provider = true, c.target.Upstream.Provider
+	return e
+}
