@@ -1,0 +1,253 @@
+// Package app wires everything: it opens the store and the journal, builds the snapshot, listens, reloads, and takes it all down again in
+// reverse. cmd and tests call New, Run and Close; nobody else imports it.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/mock"
+	"github.com/weir-gateway/weir/internal/provider"
+	"github.com/weir-gateway/weir/internal/proxy"
+	"github.com/weir-gateway/weir/internal/store"
+	"github.com/weir-gateway/weir/internal/usage"
+)
+
+// DemoHost is the address at which the built-in model answers, in-process.
+const DemoHost = "demo.weir.internal"
+
+// lastDrain is how long a stop waits for the database to take the last records; what it does not take stays in the journal.
+const lastDrain = 5 * time.Second
+
+// Options say how to start. What the command line sets wins over the configuration file.
+type Options struct {
+	ConfigPath      string
+	Host            string // empty: the configuration's
+	Port            int    // -1: the configuration's; 0: any free one
+	DataDir         string
+	MasterKey       string
+	TLSCert, TLSKey string
+	ShutdownTimeout time.Duration // 0: the configuration's
+	Pprof           bool
+	Version         string
+	Env             func(string) string
+	Log             *slog.Logger
+	Now             func() time.Time
+}
+
+// App is one running gateway.
+type App struct {
+	o        Options
+	log      *slog.Logger
+	cfg      *config.Config
+	lock     *os.File
+	store    *store.Store
+	journal  *usage.Journal
+	drainer  *usage.Drainer
+	prices   *usage.Prices
+	egress   *egress.Client
+	public   *egress.Client
+	factory  provider.Factory
+	proxy    *proxy.Proxy
+	registry *prometheus.Registry
+	found    []provider.Found
+
+	masterKey string
+	// Generated says that the master key was made by this start, and so must be shown once.
+	Generated bool
+
+	servers   []*http.Server
+	listeners *listeners
+	reloading sync.Mutex
+	closing   chan struct{}
+	closed    sync.Once
+	// background are the goroutines that end once closing is closed and stopDrain is called.
+	background sync.WaitGroup
+	stopDrain  context.CancelFunc
+}
+
+// New opens everything and loads the configuration; it listens on nothing yet. Problems are what the configuration file's reader had to
+// say; they are logged already. The caller must Close the App, or Run it to its end.
+func New(ctx context.Context, o Options) (a *App, problems []config.Problem, err error) {
+	if o.Env == nil {
+		o.Env = os.Getenv
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a = &App{o: o, log: o.Log, closing: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if a.cfg, problems, err = loadConfig(o.ConfigPath, o.Env); err != nil {
+		return nil, problems, err
+	}
+	logProblems(a.log, problems)
+	if err = a.openData(ctx); err != nil {
+		return nil, problems, err
+	}
+	if err = a.chooseMasterKey(); err != nil {
+		return nil, problems, err
+	}
+	if err = a.openUpstreams(); err != nil {
+		return nil, problems, err
+	}
+	snap, more, err := a.snapshot(a.cfg)
+	if err != nil {
+		return nil, problems, err
+	}
+	logProblems(a.log, more)
+	problems = append(problems, more...)
+	a.registry = prometheus.NewRegistry()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.registry.MustRegister(journalMetrics{a.journal})
+	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Metrics: proxy.NewMetrics(a.registry),
+		Log: a.log, Now: o.Now, Version: o.Version}, snap)
+	if err = a.listen(); err != nil {
+		return nil, problems, err
+	}
+	return a, problems, nil
+}
+
+// dataDir is where everything that must survive lies.
+func (a *App) dataDir() string {
+	if a.o.DataDir != "" {
+		return a.o.DataDir
+	}
+	if a.cfg.Weir.DataDir != "" {
+		return a.cfg.Weir.DataDir
+	}
+	return "weir-data"
+}
+
+// openData locks the data directory, opens the database and the journal, and starts moving records from one to the other.
+func (a *App) openData(ctx context.Context) error {
+	dir := a.dataDir()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	var err error
+	if a.lock, err = lockDir(dir); err != nil {
+		return err
+	}
+	if a.store, err = store.Open(ctx, a.databaseURL(), store.Options{}); err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	if a.journal, err = usage.OpenJournal(usage.JournalOptions{Dir: filepath.Join(dir, "journal"), Log: a.log}); err != nil {
+		return fmt.Errorf("open the journal: %w", err)
+	}
+	drain, stop := context.WithCancel(context.Background())
+	a.stopDrain = stop
+	a.drainer = usage.NewDrainer(a.journal, a.store, a.log)
+	a.background.Go(func() { a.drainer.Run(drain) })
+	return nil
+}
+
+// openUpstreams makes the clients for everything outbound, and the prices.
+func (a *App) openUpstreams() error {
+	demo := mock.New(mock.Options{Answer: "demo"}, a.o.Now)
+	a.egress = egress.New(egress.Options{Local: map[string]http.Handler{DemoHost: demo}})
+	a.public = egress.New(egress.Options{Public: true})
+	a.factory = provider.Factory{Env: a.cfg.Env, HTTP: doer{a.egress}, Now: a.o.Now}
+	a.found = provider.Detect(a.cfg.Env)
+	var err error
+	a.prices, err = loadPrices(a.cfg.Weir.PriceMap)
+	return err
+}
+
+// credentialTimeouts bound a request for a token.
+var credentialTimeouts = egress.Timeouts{Connect: 10 * time.Second, FirstByte: 20 * time.Second, Total: 30 * time.Second}
+
+// doer fetches tokens for providers through the same client as everything else.
+type doer struct{ *egress.Client }
+
+// Do makes a request with the timeouts of a token fetch.
+func (d doer) Do(req *http.Request) (*http.Response, error) {
+	return d.Client.Do(req, credentialTimeouts)
+}
+
+// chooseMasterKey takes the key from the command line, the environment or the file, else the one an earlier start generated, else a new
+// one, which is written to the data directory.
+func (a *App) chooseMasterKey() error {
+	for _, key := range []string{a.o.MasterKey, a.cfg.Env("WEIR_MASTER_KEY"), a.cfg.Env("LITELLM_MASTER_KEY"), a.cfg.General.MasterKey.Reveal()} {
+		if key != "" {
+			a.masterKey = key
+			return nil
+		}
+	}
+	path := filepath.Join(a.dataDir(), "master_key")
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) > 0 {
+		a.masterKey = string(b)
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("master key: %w", err)
+	}
+	a.masterKey, a.Generated = newKey(), true
+	if err := os.WriteFile(path, []byte(a.masterKey), 0o600); err != nil {
+		return fmt.Errorf("master key: %w", err)
+	}
+	return nil
+}
+
+// MasterKey is the key in force, for the banner and for tests.
+func (a *App) MasterKey() string { return a.masterKey }
+
+// Found lists the providers whose variables were found in the environment.
+func (a *App) Found() []provider.Found { return a.found }
+
+// Config is the configuration in force.
+func (a *App) Config() *config.Config { return a.cfg }
+
+// Close takes everything down in the reverse order: no new calls, running ones get the deadline, then the journal is flushed and drained.
+// It may be called more than once.
+func (a *App) Close() {
+	a.closed.Do(func() {
+		close(a.closing)
+		a.shutdown()
+		if a.stopDrain != nil {
+			a.stopDrain()
+		}
+		a.background.Wait()
+		if a.drainer != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
+			if err := a.drainer.Drain(ctx); err != nil {
+				a.log.Warn("records stay in the journal until the next start", "error", err)
+			}
+			cancel()
+		}
+		if a.journal != nil {
+			if err := a.journal.Close(); err != nil {
+				a.log.Error("journal not closed cleanly", "error", err)
+			}
+		}
+		if a.store != nil {
+			if err := a.store.Close(); err != nil {
+				a.log.Error("database not closed cleanly", "error", err)
+			}
+		}
+		for _, c := range []*egress.Client{a.egress, a.public} {
+			if c != nil {
+				c.Close()
+			}
+		}
+		if a.lock != nil {
+			_ = a.lock.Close() // which gives the lock up
+		}
+	})
+}

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"net/http"
+	"net/http/pprof"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weir-gateway/weir/internal/proxy"
+)
+
+// handler is the user door: the inference routes straight to the proxy, the rest through a mux.
+func (a *App) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/v1/models", "/models", "/v2/serve/models", "/v2/serve/v1/models", "/openai/v1/models", "/cursor/v1/models"} {
+		mux.HandleFunc("GET "+path, a.proxy.ServeModels)
+		mux.HandleFunc("GET "+path+"/{id...}", a.proxy.ServeModels)
+	}
+	mux.HandleFunc("GET /health/liveliness", alive)
+	mux.HandleFunc("GET /health/liveness", alive)
+	mux.HandleFunc("GET /health/readiness", a.ready)
+	mux.HandleFunc("GET /health", a.health)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	if a.o.Pprof || a.cfg.Weir.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", a.admin(pprof.Index))
+		mux.HandleFunc("GET /debug/pprof/profile", a.admin(pprof.Profile))
+		mux.HandleFunc("GET /debug/pprof/trace", a.admin(pprof.Trace))
+	}
+	mux.HandleFunc("GET /{$}", a.root)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if proxy.Match(r) {
+			a.proxy.ServeHTTP(w, r)
+			return
+		}
+		if allowCORS(w, r) {
+			return
+		}
+		if _, pattern := mux.Handler(r); pattern == "" {
+			notFound(w, r, mux)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// notFound answers in LiteLLM's form; a known path with a wrong method is a 405.
+func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	status, body := http.StatusNotFound, `{"detail":"Not Found"}`
+	if r.Method != http.MethodGet {
+		probe := r.Clone(r.Context())
+		probe.Method = http.MethodGet
+		if _, pattern := mux.Handler(probe); pattern != "" {
+			status, body = http.StatusMethodNotAllowed, `{"detail":"Method Not Allowed"}`
+			w.Header().Set("Allow", "GET")
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body))
+}
+
+// allowCORS answers a browser's preflight request, as LiteLLM does: any origin, any method, any header. It reports whether it did.
+func allowCORS(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodOptions || r.Header.Get("Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	h.Set("Access-Control-Allow-Credentials", "true")
+	h.Set("Access-Control-Allow-Methods", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		h.Set("Access-Control-Allow-Headers", asked)
+	}
+	h.Set("Access-Control-Max-Age", "600")
+	h.Add("Vary", "Origin")
+	w.WriteHeader(http.StatusOK)
+	return true
+}
+
+// admin lets only administrators through.
+func (a *App) admin(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if a.requireAdmin(w, r) {
+			next(w, r)
+		}
+	}
+}
+
+// root tells a person who opens the address in a browser where they are.
+func (a *App) root(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(strings.Join([]string{
+		"Weir " + a.o.Version + ": one door to every large language model.", "",
+		"OpenAI      POST /v1/chat/completions, /v1/responses, /v1/embeddings", "Anthropic   POST /v1/messages",
+		"Bedrock     POST /bedrock/model/{model}/converse", "Gemini      POST /v1beta/models/{model}:generateContent",
+		"Models      GET  /v1/models", "Health      GET  /health/liveliness, /health/readiness", "Metrics     GET  /metrics", "",
+	}, "\n")))
+}

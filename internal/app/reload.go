@@ -1,0 +1,120 @@
+package app
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// watchEvery is how often the configuration files are looked at.
+const watchEvery = time.Second
+
+// loadConfig reads the file, or the defaults when there is none.
+func loadConfig(path string, env func(string) string) (*config.Config, []config.Problem, error) {
+	if path == "" {
+		return config.Default(env), nil, nil
+	}
+	return config.Load(path, env)
+}
+
+// watch reloads on SIGHUP and when a configuration file changes, until the App closes.
+func (a *App) watch() {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	seen := modified(a.cfg.Files...)
+	for {
+		select {
+		case <-a.closing:
+			return
+		case <-hup:
+			a.Reload("signal")
+			seen = modified(a.cfg.Files...)
+		case <-tick.C:
+			if m := modified(a.cfg.Files...); m.After(seen) {
+				seen = m
+				a.Reload("file")
+			}
+		}
+	}
+}
+
+// Reload reads the configuration again and, if it is good, swaps it in; running calls keep what they began with. A bad file changes
+// nothing, and the log says why. Settings that only a start can change (addresses, data directory, database) keep their old values.
+func (a *App) Reload(why string) {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if a.o.ConfigPath == "" {
+		a.log.Info("nothing to reload: started without a configuration file")
+		return
+	}
+	cfg, problems, err := loadConfig(a.o.ConfigPath, a.o.Env)
+	logProblems(a.log, problems)
+	if err != nil {
+		a.log.Error("configuration not reloaded: the file is wrong, the old one stays in force", "error", err)
+		return
+	}
+	if cfg.Digest == a.cfg.Digest && why == "file" {
+		return
+	}
+	a.factory.Env = cfg.Env
+	snap, more, err := a.snapshot(cfg)
+	logProblems(a.log, more)
+	if err != nil {
+		a.log.Error("configuration not reloaded: the old one stays in force", "error", err)
+		return
+	}
+	a.cfg = cfg
+	a.proxy.Swap(snap)
+	a.log.Info("configuration reloaded", "because", why, "models", len(cfg.Models))
+}
+
+// logProblems says what the reader of the configuration had to say.
+func logProblems(l *slog.Logger, problems []config.Problem) {
+	for _, p := range problems {
+		switch p.Severity {
+		case config.Note:
+			l.Debug("configuration", "problem", p.String())
+		case config.Warning:
+			l.Warn("configuration", "problem", p.String())
+		default:
+			l.Error("configuration", "problem", p.String())
+		}
+	}
+}
+
+// newKey makes a key like LiteLLM's, with 192 random bits.
+func newKey() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "sk-" + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// lockDir keeps a second Weir out of the same data directory: two writers would tear the journal apart.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("data directory %s is in use by another Weir: give this one its own with --data-dir or WEIR_DATA_DIR", dir)
+	}
+	return f, nil
+}
+
+// quietLog takes what net/http has to say about connections into our log, as debug: a client that hangs up is no news.
+func quietLog(l *slog.Logger) *log.Logger {
+	return slog.NewLogLogger(l.Handler(), slog.LevelDebug)
+}

@@ -1,0 +1,167 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/provider"
+	"github.com/weir-gateway/weir/internal/proxy"
+	"github.com/weir-gateway/weir/internal/route"
+	"github.com/weir-gateway/weir/internal/usage"
+	"github.com/weir-gateway/weir/internal/wire"
+)
+
+// maxReply bounds a whole answer from an upstream, maxFrame one event of a stream, in bytes.
+const (
+	maxReply = 256 << 20
+	maxFrame = 32 << 20
+)
+
+// snapshot builds what the hot path reads. A model entry that is wrong becomes a problem and is left out; it never stops the rest.
+func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, error) {
+	var problems []config.Problem
+	var deployments []*route.Deployment
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		d, err := a.deployment(cfg, m)
+		if err != nil {
+			problems = append(problems, config.Problem{File: m.File, Line: m.Line, Severity: config.Entry,
+				Message: fmt.Sprintf("model %q left out: %v", m.Name, err)})
+			continue
+		}
+		deployments = append(deployments, d)
+	}
+	for _, m := range a.builtin(cfg) {
+		d, err := a.deployment(cfg, &m)
+		if err != nil {
+			problems = append(problems, config.Problem{Severity: config.Entry, Message: fmt.Sprintf("model %q left out: %v", m.Name, err)})
+			continue
+		}
+		deployments = append(deployments, d)
+	}
+	principals := map[string]*auth.Principal{}
+	for _, k := range cfg.Weir.Keys {
+		principals[k.Key.Reveal()] = &auth.Principal{KeyAlias: k.Alias, UserID: k.UserID, TeamID: k.TeamID, Models: k.Models,
+			Blocked: k.Blocked, Metadata: k.Metadata}
+	}
+	return &proxy.Snapshot{
+		Keys:   auth.NewKeys(a.masterKey, principals),
+		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
+		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
+			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth)},
+	}, problems, nil
+}
+
+// builtin are the models that need no entry: demo, and, when no configuration file is given, every provider whose variables are set.
+func (a *App) builtin(cfg *config.Config) []config.Model {
+	named := map[string]bool{}
+	for i := range cfg.Models {
+		named[cfg.Models[i].Name] = true
+	}
+	var out []config.Model
+	if !named["demo"] {
+		out = append(out, config.Model{Name: "demo", Params: config.Params{Model: "demo/demo"}, Info: config.ModelInfo{ID: "demo", Mode: "chat"}})
+	}
+	if a.o.ConfigPath == "" {
+		for _, f := range a.found {
+			if !named[f.Wildcard] {
+				out = append(out, config.Model{Name: f.Wildcard, Params: config.Params{Model: f.Wildcard}, Info: config.ModelInfo{ID: f.Wildcard}})
+			}
+		}
+	}
+	return out
+}
+
+// deployment turns one entry of the model list into what a call needs.
+func (a *App) deployment(cfg *config.Config, m *config.Model) (*route.Deployment, error) {
+	u, err := a.factory.New(m.Params, m.Info)
+	if err != nil {
+		return nil, err
+	}
+	t := cfg.Weir.Timeouts
+	d := &route.Deployment{
+		ID: m.Info.ID, Group: m.Name, Upstream: u, DropParams: cfg.Drops(m), Weight: 1, Mode: m.Info.Mode, Info: m.Info, Params: m.Params,
+		Timeouts: egress.Timeouts{Connect: t.Connect, FirstByte: cfg.FirstByteTimeout(m, false), Idle: t.Idle, Total: cfg.TotalTimeout(m)},
+		Stream:   egress.Timeouts{Connect: t.Connect, FirstByte: cfg.FirstByteTimeout(m, true), Idle: t.Idle, Total: cfg.TotalTimeout(m)},
+	}
+	if m.Params.StreamTimeout > 0 {
+		d.Stream.Idle = m.Params.StreamTimeout
+	}
+	if w := m.Params.Weight; w != nil {
+		d.Weight = *w
+	}
+	if d.Defaults, err = defaults(m.Params.Defaults); err != nil {
+		return nil, err
+	}
+	d.Price, d.Priced = a.price(u, *m)
+	if d.Mode == "" {
+		d.Mode = d.Price.Mode
+	}
+	if d.Upstream.Target.MaxOutput == 0 {
+		d.Upstream.Target.MaxOutput = d.Price.MaxOutput
+	}
+	return d, nil
+}
+
+// price finds what a deployment costs and how much it takes; nothing known is an empty price and false.
+func (a *App) price(u *provider.Upstream, m config.Model) (*usage.Price, bool) {
+	price, ok := a.prices.Deployment(u.Provider, u.Model, m.Info.BaseModel, m.Params.Cost)
+	if !ok {
+		price = &usage.Price{}
+	}
+	if m.Info.MaxInputTokens > 0 || m.Info.MaxOutputTokens > 0 {
+		price = price.Override(nil)
+		if m.Info.MaxInputTokens > 0 {
+			price.MaxInput = m.Info.MaxInputTokens
+		}
+		if m.Info.MaxOutputTokens > 0 {
+			price.MaxOutput = m.Info.MaxOutputTokens
+		}
+	}
+	return price, ok && price.Priced()
+}
+
+// loadPrices gives the built-in prices with the user's own map over them.
+func loadPrices(path string) (*usage.Prices, error) {
+	prices := usage.NewPrices()
+	if path == "" {
+		return prices, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("weir.price_map: %w", err)
+	}
+	with, skipped, err := prices.WithMap(text)
+	if err != nil {
+		return nil, fmt.Errorf("weir.price_map: %s: %w", path, err)
+	}
+	if len(skipped) > 0 {
+		return nil, fmt.Errorf("weir.price_map: %s: entries that can't be read: %s", path, strings.Join(skipped, ", "))
+	}
+	return with, nil
+}
+
+// defaults turns a deployment's request parameters into edits that take effect where the client said nothing.
+func defaults(params map[string]any) ([]wire.Edit, error) {
+	names := make([]string, 0, len(params))
+	for name := range params {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var out []wire.Edit
+	for _, name := range names {
+		value, err := json.Marshal(params[name], json.Deterministic(true))
+		if err != nil {
+			return nil, fmt.Errorf("litellm_params.%s: %w", name, err)
+		}
+		out = append(out, wire.Edit{Name: name, Value: value, Default: true})
+	}
+	return out, nil
+}
