@@ -160,3 +160,47 @@ func (r *Reasoning) EffortWord() string {
 
 // Ptr gives a pointer to v, for optional fields.
 func Ptr[T any](v T) *T { return &v }
+
+// Fill takes from d what the request does not say itself: a deployment's defaults. Messages are left alone.
+func (r *Request) Fill(d *Request) {
+	fill(&r.MaxTokens, d.MaxTokens)
+	fill(&r.Temperature, d.Temperature)
+	fill(&r.TopP, d.TopP)
+	fill(&r.TopK, d.TopK)
+	fill(&r.MinP, d.MinP)
+	fill(&r.PresencePenalty, d.PresencePenalty)
+	fill(&r.FrequencyPenalty, d.FrequencyPenalty)
+	fill(&r.Seed, d.Seed)
+	fill(&r.N, d.N)
+	fill(&r.Logprobs, d.Logprobs)
+	fill(&r.TopLogprobs, d.TopLogprobs)
+	fill(&r.ParallelTools, d.ParallelTools)
+	fill(&r.Reasoning, d.Reasoning)
+	fill(&r.Format, d.Format)
+	fill(&r.ToolChoice, d.ToolChoice)
+	fill(&r.Store, d.Store)
+	if r.Stop == nil {
+		r.Stop = d.Stop
+	}
+	if r.LogitBias == nil {
+		r.LogitBias = d.LogitBias
+	}
+	if r.Tools == nil {
+		r.Tools = d.Tools
+	}
+	if r.Metadata == nil {
+		r.Metadata = d.Metadata
+	}
+	for dst, v := range map[*string]string{&r.Verbosity: d.Verbosity, &r.ServiceTier: d.ServiceTier, &r.User: d.User,
+		&r.SafetyIdentifier: d.SafetyIdentifier, &r.PromptCacheKey: d.PromptCacheKey} {
+		if *dst == "" {
+			*dst = v
+		}
+	}
+}
+
+func fill[T any](dst **T, v *T) {
+	if *dst == nil {
+		*dst = v
+	}
+}
