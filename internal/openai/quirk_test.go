@@ -168,6 +168,13 @@ func TestStreamDecoder_failures(t *testing.T) {
 	f("vLLM's error", llm.ErrInvalid, first, `{"object":"error","message":"bad","type":"invalid_request_error","code":400}`)
 	f("malformed", llm.ErrUpstream, first, `{"id": "x", "choices": [{"delta": {"con`)
 	f("not JSON", llm.ErrUpstream, first, `<html>`)
+	d := Chat.NewStreamDecoder()
+	if _, err := d.Decode(nil, llm.Frame{Data: []byte("<html>")}); err == nil {
+		t.Error("no error")
+	}
+	if _, complete := d.Finish(nil); complete {
+		t.Error("complete after malformed data")
+	}
 	// A stream that just stops is not complete.
 	acc, _, err := readStream(stream(first), Chat.NewStreamDecoder(), Chat.NewTap())
 	if complete, _ := acc.Complete(); err != nil || complete {

@@ -20,6 +20,7 @@ type streamDecoder struct {
 	events  []llm.Event
 	started bool
 	done    bool // nothing more will be said: [DONE] or an error was seen
+	failed  bool // it was an error
 	choices []*choiceState
 	usage   *llm.Usage
 	cited   bool
@@ -62,7 +63,7 @@ func (s *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 	}
 	var in chatAnswer
 	if err := json.Unmarshal(data, &in, lenient); err != nil {
-		s.done = true
+		s.done, s.failed = true, true
 		return dst, unread(data, err)
 	}
 	s.events = dst
@@ -82,7 +83,7 @@ func (s *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 	}
 	for i := range in.Choices {
 		if err := s.choice(&in.Choices[i]); err != nil {
-			s.done = true
+			s.done, s.failed = true, true
 			return s.take(), unread(data, err)
 		}
 	}
@@ -94,7 +95,7 @@ func (s *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 // finish reason.
 func (s *streamDecoder) Finish(dst []llm.Event) ([]llm.Event, bool) {
 	if s.done {
-		return dst, true
+		return dst, !s.failed
 	}
 	s.done = true
 	s.events = dst
@@ -115,7 +116,7 @@ func (s *streamDecoder) take() []llm.Event {
 func (s *streamDecoder) emit(e llm.Event) { s.events = append(s.events, e) }
 
 func (s *streamDecoder) fail(e *llm.Error) {
-	s.done = true
+	s.done, s.failed = true, true
 	if s.usage != nil {
 		s.emit(llm.Event{Kind: llm.EventUsage, Usage: s.usage})
 	}
