@@ -80,14 +80,14 @@ type App struct {
 
 // New opens everything and loads the configuration; it listens on nothing yet. Problems are what the configuration file's reader had to
 // say; they are logged already. The caller must Close the App, or Run it to its end.
-func New(ctx context.Context, o Options) (a *App, problems []config.Problem, err error) {
+func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err error) {
 	if o.Env == nil {
 		o.Env = os.Getenv
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a = &App{o: o, log: o.Log, closing: make(chan struct{})}
+	a := &App{o: o, log: o.Log, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			a.Close()

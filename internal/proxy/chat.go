@@ -105,6 +105,9 @@ func (c *call) splices() bool {
 	if c.op == llm.OpCompletion {
 		return c.target.Upstream.Supports(llm.OpCompletion)
 	}
+	if c.dialect == llm.Responses && openai.Responses.Sealed(c.body) {
+		return false // it carries signatures of other dialects, which only we can open
+	}
 	return c.spoken == c.dialect && c.target.Upstream.Codec(c.spoken) == nil
 }
 
@@ -248,11 +251,9 @@ func (c *call) decode() (*llm.Request, *llm.Error) {
 	}
 	req.Model, req.Stream = c.model, c.stream
 	c.wantUsage = c.wantUsage || req.StreamUsage
-	if c.spoken != llm.Responses {
-		for _, field := range []string{"previous_response_id", "conversation"} {
-			if v, ok := req.Extra[field]; ok && string(v) != "null" {
-				return nil, llm.Invalid(field, "%s needs an upstream that stores responses; model %s is served by %s, which does not: send the whole conversation in input", field, c.model, c.target.Upstream.Provider)
-			}
+	if c.dialect == llm.Responses && c.spoken != llm.Responses {
+		if err := openai.Responses.Stateful(req); err != nil {
+			return nil, err
 		}
 	}
 	return req, c.applyDefaults(req)

@@ -73,7 +73,9 @@ func (c *call) embedTranslated(own llm.SpokenEmbed) *llm.Error {
 		speaks = own
 	}
 	out := c.buffer()
-	encoded, dropped, encodeErr := speaks.EncodeEmbed(*out, req, &c.target.Upstream.Target)
+	asked := *req
+	asked.Single = false // upstream always as a list: one path, whatever the client's form
+	encoded, dropped, encodeErr := speaks.EncodeEmbed(*out, &asked, &c.target.Upstream.Target)
 	if encodeErr != nil {
 		return llm.AsError(encodeErr)
 	}
