@@ -213,7 +213,7 @@ func parseFields(text string) (http.Header, error) {
 		if !ok || !validName(name) {
 			return nil, malformed("header line %.60q", line)
 		}
-		if value = textproto.TrimString(value); !validValue(value) {
+		if value = strings.Trim(value, " \t"); !validValue(value) {
 			return nil, malformed("control character in header %.60q", name)
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
