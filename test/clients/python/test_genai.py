@@ -67,11 +67,12 @@ def test_embed(name):
 
 
 def test_errors():
+    stranger = genai.Client(api_key="sk-wrong-wrong-wrong", http_options=types.HttpOptions(base_url=URL))
     with pytest.raises(errors.ClientError) as e:
         client.models.generate_content(model="nope", contents="hi")
     assert e.value.code == 400 and "nope" in str(e.value)
     with pytest.raises(errors.ClientError) as e:
-        genai.Client(api_key="sk-wrong-wrong-wrong", http_options=types.HttpOptions(base_url=URL)).models.generate_content(model="demo", contents="hi")
+        stranger.models.generate_content(model="demo", contents="hi")
     assert e.value.code == 401
     with pytest.raises(errors.ClientError) as e:
         client.models.generate_content(model="f-openai?fault=429", contents="hi")
