@@ -55,7 +55,7 @@ type Credential struct {
 // LiteLLM is litellm_settings.
 type LiteLLM struct {
 	DropParams     bool          `yaml:"drop_params" default:"true" doc:"drop request parameters that the upstream's dialect can't express, naming them in the x-weir-dropped header; false refuses such calls with a 400"`
-	ModifyParams   bool          `yaml:"modify_params" doc:"allow fix-ups that change a request so that a provider accepts it"`
+	ModifyParams   bool          `yaml:"modify_params" doc:"accepted: the fix-ups a provider needs to take a request (an opening user turn, say) are always made"`
 	RequestTimeout time.Duration `yaml:"request_timeout" default:"0s" doc:"longest time an upstream call may take; 0: weir.timeouts.total"`
 }
 

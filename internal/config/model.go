@@ -50,7 +50,7 @@ type Params struct {
 	DropParams     *bool             `yaml:"drop_params" doc:"overrides litellm_settings.drop_params"`
 	CredentialName string            `yaml:"litellm_credential_name" doc:"entry of credential_list whose values fill in what is left out here"`
 	MockResponse   string            `yaml:"mock_response" doc:"answer with this text, without any upstream"`
-	Weight         *float64          `yaml:"weight" later:"true" doc:"share of the group's calls"`
+	Weight         *float64          `yaml:"weight" doc:"share of the group's calls; 1 when absent"`
 	Order          int64             `yaml:"order" later:"true" doc:"lowest order of a group is tried first"`
 	MaxParallel    int64             `yaml:"max_parallel_requests" later:"true" doc:"calls at a time"`
 	Tags           []string          `yaml:"tags" later:"true" doc:"tags for tag routing"`

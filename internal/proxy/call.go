@@ -44,6 +44,7 @@ type call struct {
 
 	rec         usage.Record
 	seen        llm.Seen
+	thinking    reasoningMerger
 	sent        bool // the status line has gone out
 	recorded    bool
 	contentType []string      // of a whole answer that isn't JSON (speech)

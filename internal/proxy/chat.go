@@ -108,7 +108,7 @@ func (c *call) splices() bool {
 	if c.dialect == llm.Responses && openai.Responses.Sealed(c.body) {
 		return false // it carries signatures of other dialects, which only we can open
 	}
-	return c.spoken == c.dialect && c.target.Upstream.Codec(c.spoken) == nil
+	return c.spoken == c.dialect && c.target.Upstream.Codec(c.spoken) == nil && !c.mergesReasoning()
 }
 
 // wrongPath learns from a 404 that is about the path, not the model, and reports whether another dialect is worth trying.
@@ -230,6 +230,9 @@ func (c *call) translate() *llm.Error {
 	c.note(answer)
 	if c.stream {
 		return c.sendEvents(resp.Header, answer, req)
+	}
+	if c.mergesReasoning() {
+		mergeReasoning(answer)
 	}
 	reply := c.buffer()
 	*reply = c.served.EncodeResponse(*reply, answer, c.exchange(req))

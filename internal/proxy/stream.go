@@ -212,6 +212,14 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 			down.ended = true
 			c.record()
 		}
+		if c.mergesReasoning() {
+			if end := c.thinking.closing(e); end != "" {
+				*down.buf = enc.Encode(*down.buf, &llm.Event{Kind: llm.EventDelta, Choice: e.Choice, Index: e.Index, Text: end})
+			}
+			if e = c.thinking.merge(e); e == nil {
+				continue
+			}
+		}
 		*down.buf = enc.Encode(*down.buf, e)
 	}
 	return nil

@@ -4,6 +4,7 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -225,5 +226,51 @@ func TestBadInput(t *testing.T) {
 	f("/v1/nope", `{}`, 404, "Not Found")
 	if a := g.Get(t, chat); a.Status != http.StatusMethodNotAllowed {
 		t.Errorf("GET %s: %d", chat, a.Status)
+	}
+}
+
+// TestMergeReasoning holds that a deployment may have reasoning shown as text, streamed and not.
+func TestMergeReasoning(t *testing.T) {
+	const whole = `{"id":"x","object":"chat.completion","model":"up","choices":[{"index":0,"message":{"role":"assistant","reasoning_content":"hmm","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}`
+	const stream = "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"reasoning_content\":\"h\"}}]}\n\n" +
+		"data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"mm\"}}]}\n\n" +
+		"data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"yes\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+	up := gwtest.NewUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if bytes.Contains(b, []byte(`"stream":true`)) {
+			gwtest.SSE(stream)(w, r)
+			return
+		}
+		gwtest.JSON(http.StatusOK, whole)(w, r)
+	})
+	g := gwtest.Start(t, strings.Replace(config(up.URL), "model: hosted_vllm/up,", "model: hosted_vllm/up, merge_reasoning_content_in_choices: true,", 1))
+	path, body := ask("openai", "m-openai", false)
+	var answer struct {
+		Choices []struct {
+			Message struct {
+				Content string `json:"content"`
+			} `json:"message"`
+		} `json:"choices"`
+	}
+	if a := g.Post(t, path, body); json.Unmarshal(a.Body, &answer) != nil || len(answer.Choices) != 1 || answer.Choices[0].Message.Content != "<think>hmm</think>\n\nyes" {
+		t.Errorf("whole: %s", a.Body)
+	}
+	_, body = ask("openai", "m-openai", true)
+	text := ""
+	a := g.Post(t, path, body)
+	for _, line := range strings.Split(string(a.Body), "\n") {
+		var chunk struct {
+			Choices []struct {
+				Delta struct {
+					Content string `json:"content"`
+				} `json:"delta"`
+			} `json:"choices"`
+		}
+		if data, ok := strings.CutPrefix(line, "data: {"); ok && json.Unmarshal([]byte("{"+data), &chunk) == nil && len(chunk.Choices) > 0 {
+			text += chunk.Choices[0].Delta.Content
+		}
+	}
+	if text != "<think>hmm</think>\n\nyes" {
+		t.Errorf("streamed: %q from %s", text, a.Body)
 	}
 }
