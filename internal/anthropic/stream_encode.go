@@ -26,7 +26,6 @@ type streamEncoder struct {
 	tier    string
 	stopped bool
 	stop    llm.Stop
-	scratch []byte
 }
 
 // outBlock is one part on its way out.
