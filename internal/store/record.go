@@ -75,7 +75,7 @@ func unlist(text string) ([]string, error) {
 	return out, err
 }
 
-// fullInsert is the statement for a full chunk, which is nearly all of them under load.
+// fullInsert is PostgreSQL's statement for a full chunk, which is nearly all of them under load.
 var fullInsert = sync.OnceValue(func() string { return insertText(recordChunk) })
 
 func insertText(rows int) string {
@@ -96,7 +96,17 @@ func insertText(rows int) string {
 	return b.String()
 }
 
-func insertRecords(ctx context.Context, tx *sql.Tx, records []usage.Record) error {
+// insertOne is SQLite's statement. There a row of its own costs no round trip, and the parameters have no names: SQLite looks each name
+// up by going through all of them, which took ten times as long as storing the record.
+var insertOne = sync.OnceValue(func() string {
+	columns := strings.Count(recordColumns, ",") + 1
+	return "INSERT INTO records (" + recordColumns + ") VALUES (" + strings.Repeat("?,", columns-1) + "?) ON CONFLICT (id) DO NOTHING"
+})
+
+func (s *Store) insertRecords(ctx context.Context, tx *sql.Tx, records []usage.Record) error {
+	if s.engine == "sqlite" {
+		return insertOneByOne(ctx, tx, records)
+	}
 	var args []any
 	for len(records) > 0 {
 		n := min(len(records), recordChunk)
@@ -119,15 +129,36 @@ func insertRecords(ctx context.Context, tx *sql.Tx, records []usage.Record) erro
 	return nil
 }
 
+func insertOneByOne(ctx context.Context, tx *sql.Tx, records []usage.Record) (err error) {
+	if len(records) == 0 {
+		return nil
+	}
+	insert, err := tx.PrepareContext(ctx, insertOne())
+	if err != nil {
+		return fmt.Errorf("insert records: %w", err)
+	}
+	defer func() { err = errors.Join(err, insert.Close()) }()
+	var args []any
+	for i := range records {
+		if args, err = recordValues(args[:0], &records[i]); err != nil {
+			return fmt.Errorf("insert record %s: %w", records[i].ID, err)
+		}
+		if _, err = insert.ExecContext(ctx, args...); err != nil {
+			return fmt.Errorf("insert records: %w", err)
+		}
+	}
+	return nil
+}
+
 // InsertRecords stores records, all or none. Those whose id is there already are left as they are.
 func (s *Store) InsertRecords(ctx context.Context, records []usage.Record) error {
-	return s.tx(ctx, func(tx *sql.Tx) error { return insertRecords(ctx, tx, records) })
+	return s.tx(ctx, func(tx *sql.Tx) error { return s.insertRecords(ctx, tx, records) })
 }
 
 // SaveRecords stores records of a journal and the position behind them, in one transaction.
 func (s *Store) SaveRecords(ctx context.Context, journal string, upTo usage.Position, records []usage.Record) error {
 	return s.tx(ctx, func(tx *sql.Tx) error {
-		if err := insertRecords(ctx, tx, records); err != nil {
+		if err := s.insertRecords(ctx, tx, records); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO journal_position (journal, segment, position) VALUES ($1, $2, $3)
