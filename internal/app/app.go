@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -191,8 +192,8 @@ func (a *App) chooseMasterKey() error {
 	}
 	path := filepath.Join(a.dataDir(), "master_key")
 	b, err := os.ReadFile(path)
-	if err == nil && len(b) > 0 {
-		a.masterKey = string(b)
+	if key := strings.TrimSpace(string(b)); err == nil && key != "" {
+		a.masterKey = key
 		return nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
