@@ -1,0 +1,199 @@
+package converse
+
+import (
+	"strconv"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// thinking is what is asked of the model's reasoning, in Bedrock's and the model's terms.
+type thinking struct {
+	fields object // for additionalModelRequestFields
+	effort string // outputConfig.effort
+	budget int64  // tokens of maxTokens that are for thinking
+	claude bool   // a Claude model will think
+}
+
+// forbids says that the model will not have a forced tool, a temperature or top_k beside its thinking.
+func (t thinking) forbids() bool { return t.claude }
+
+const (
+	minBudget     = 1024
+	defaultBudget = 8192 // where a model without adaptive thinking shall decide itself: medium
+)
+
+// reasoning settles what is asked of the model's thinking. What it can't be asked is dropped.
+func (e *encoder) reasoning() {
+	r := e.req.Reasoning
+	if r == nil {
+		return
+	}
+	if e.own && e.asSaid(r) {
+		return
+	}
+	budget, said := r.BudgetTokens()
+	switch {
+	case !said:
+		return
+	case budget == 0:
+		switch {
+		case e.f.adaptive(): // it thinks unless told otherwise; older ones do not think unless asked
+			e.think.fields = object{{"thinking", llm.Raw(`{"type":"disabled"}`)}}
+		case e.f.maker == "gpt-oss":
+			e.drop("reasoning_effort")
+		}
+		return
+	case !e.f.thinks(), e.t.Reasons != nil && !*e.t.Reasons:
+		e.drop("reasoning_effort")
+		return
+	}
+	switch e.f.maker {
+	case "nova":
+		e.think.fields = object{{"reasoningConfig", llm.Raw(`{"type":"enabled","maxReasoningEffort":"` + e.novaEffort(r.EffortWord()) + `"}`)}}
+	case "gpt-oss":
+		e.think.fields = object{{"reasoning_effort", quote(threeWords(r.EffortWord()))}}
+	default:
+		e.claudeThinking(r, budget)
+	}
+}
+
+// asSaid leaves the reasoning of a Converse client as it wrote it; false says that it stands nowhere in its additional fields.
+func (e *encoder) asSaid(r *llm.Reasoning) bool {
+	a := readAdditional(members(e.req.Extra[additionalKey]))
+	switch {
+	case a.reasoning == nil && r.Budget == nil && r.Summary == "" && r.Effort != "":
+		e.think.effort = r.Effort
+		return true
+	case a.reasoning == nil:
+		return false
+	case a.reasoning.Effort != r.Effort:
+		e.think.effort = r.Effort
+	}
+	return true
+}
+
+func (e *encoder) claudeThinking(r *llm.Reasoning, budget int64) {
+	display := ""
+	if e.f.quiet() && e.shown(r) {
+		display = `,"display":"summarized"`
+	}
+	if e.f.adaptive() {
+		e.think = thinking{claude: true, effort: claudeEffort(r.EffortWord(), e.f)}
+		e.think.fields = object{{"thinking", llm.Raw(`{"type":"adaptive"` + display + `}`)}}
+		return
+	}
+	if e.amidTools() {
+		// With a budget, an unfinished tool loop must begin with the signed thought that led to it; this client did not keep it.
+		e.drop("reasoning_effort")
+		return
+	}
+	if budget < 0 {
+		budget = defaultBudget
+	}
+	budget = max(budget, minBudget)
+	if limit := e.t.MaxOutput; limit > 0 && budget >= limit {
+		if budget = limit / 2; budget < minBudget {
+			e.drop("reasoning_effort")
+			return
+		}
+	}
+	e.think = thinking{claude: true, budget: budget}
+	e.think.fields = object{{"thinking", llm.Raw(`{"type":"enabled","budget_tokens":` + strconv.FormatInt(budget, 10) + `}`)}}
+}
+
+// shown says whether the client will see thoughts: chat and Converse clients always do, the others if they asked.
+func (e *encoder) shown(r *llm.Reasoning) bool {
+	if r.Include != nil {
+		return *r.Include
+	}
+	if r.Summary == "omitted" {
+		return false
+	}
+	return e.req.From == llm.OpenAI || e.req.From == llm.Converse || r.Summary != ""
+}
+
+// amidTools says that the conversation ends in tool results whose calls come without their signed reasoning.
+func (e *encoder) amidTools() bool {
+	n := len(e.messages)
+	if n < 2 || len(e.messages[n-1].Parts) == 0 || e.messages[n-1].Parts[0].Kind != llm.KindToolResult || len(e.messages[n-2].Parts) == 0 {
+		return false
+	}
+	head := e.messages[n-2].Parts[0].Kind
+	return head != llm.KindReasoning && head != llm.KindRedacted
+}
+
+func claudeEffort(word string, f family) string {
+	switch {
+	case word == "minimal":
+		return "low"
+	case word == "xhigh" && f.version < 47:
+		return "high"
+	}
+	return word
+}
+
+func threeWords(word string) string {
+	switch word {
+	case "minimal", "low":
+		return "low"
+	case "high", "xhigh", "max":
+		return "high"
+	}
+	return "medium"
+}
+
+// novaEffort keeps Nova from its highest effort where the client set what that forbids.
+func (e *encoder) novaEffort(word string) string {
+	word = threeWords(word)
+	if word == "high" && (e.req.MaxTokens != nil || e.req.Temperature != nil || e.req.TopP != nil) {
+		return "medium"
+	}
+	return word
+}
+
+// additional writes additionalModelRequestFields: the client's own, less what is the gateway's, and what has no other place.
+func (e *encoder) additional(count bool) {
+	var o object
+	raw := e.req.Extra[additionalKey]
+	if e.own || e.req.From == llm.OpenAI {
+		o = members(raw).without("session_id", "enable_history")
+	}
+	given := len(o) > 0
+	said := readAdditional(o)
+	if k := e.req.TopK; k != nil && (said.topK == nil || *said.topK != *k) {
+		o = e.topK(o, *k)
+	}
+	for _, m := range e.think.fields {
+		o = o.with(m.name, m.value)
+	}
+	if p := e.req.ParallelTools; p != nil && !*p && said.parallel == nil && len(e.tools) > 0 {
+		if e.f.serial() && (e.choice.word == "" || e.choice.word == "auto") && !e.answer {
+			o = o.with("tool_choice", llm.Raw(`{"type":"auto","disable_parallel_tool_use":true}`))
+		} else if !e.answer {
+			e.drop("parallel_tool_calls")
+		}
+	}
+	if count {
+		o = o.without("top_k", "topK", "inferenceConfig", "metadata", "user")
+	}
+	switch {
+	case len(o) > 0:
+		e.raw(additionalKey, o.raw())
+	case e.own && set(raw) && !given && len(members(raw)) == 0:
+		e.raw(additionalKey, llm.Raw("{}"))
+	}
+}
+
+func (e *encoder) topK(o object, k int64) object {
+	name := e.f.topK()
+	switch {
+	case name == "", !e.own && (e.f.noSampling() || e.think.forbids() || k < 1):
+		e.drop("top_k")
+	case name == "topK":
+		inner := members(o.get("inferenceConfig")).with("topK", llm.Raw(strconv.FormatInt(k, 10)))
+		o = o.with("inferenceConfig", inner.raw())
+	default:
+		o = o.with(name, llm.Raw(strconv.FormatInt(k, 10)))
+	}
+	return o
+}

@@ -1,0 +1,396 @@
+package converse
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// encoder writes one request.
+type encoder struct {
+	writer
+	req      *llm.Request
+	t        *llm.Target
+	f        family
+	own      bool // the request came in this dialect: it is taken at its word
+	dropped  []string
+	names    docNames
+	messages []llm.Message
+	tools    []llm.Tool
+	choice   choice
+	think    thinking
+	answer   bool // the answer's schema is enforced by a tool, AnswerTool
+	err      *llm.Error
+}
+
+func (e *encoder) drop(name string) {
+	if !slices.Contains(e.dropped, name) {
+		e.dropped = append(e.dropped, name)
+	}
+}
+
+func (e *encoder) dropExtra(prefix string, m map[string]llm.Raw) {
+	for _, k := range sortedKeys(m) {
+		if set(m[k]) {
+			e.drop(prefix + k)
+		}
+	}
+}
+
+// EncodeRequest appends the body of either operation, see llm.Spoken. The path says which, and the model. A part that Bedrock would have
+// to fetch from the web (NeedsInline) can't be said.
+func (dialect) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) (body []byte, dropped []string, err error) {
+	return encodeRequest(dst, req, t, false)
+}
+
+func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]byte, []string, error) {
+	e := &encoder{writer: writer{dst, len(dst)}, req: req, t: t, f: familyOf(t.Model), own: req.From == llm.Converse, names: docNames{}}
+	system := e.conversation()
+	e.offer()
+	e.reasoning()
+	e.choose()
+	e.object("")
+	if len(e.messages) > 0 {
+		e.array("messages")
+		for i := range e.messages {
+			e.message(&e.messages[i], at("messages", i))
+		}
+		e.end(']')
+	}
+	if len(system) > 0 {
+		e.array("system")
+		e.blocks(system, "system")
+		e.end(']')
+	}
+	e.writeTools()
+	if !count {
+		e.inference()
+		e.account()
+		e.output()
+	}
+	e.additional(count)
+	if !count {
+		e.extras()
+		e.foreign()
+	}
+	e.end('}')
+	if e.err != nil {
+		return dst, nil, e.err
+	}
+	return e.b, e.dropped, nil
+}
+
+// conversation sorts the messages into the leading system text, which it returns, and turns that Bedrock accepts.
+func (e *encoder) conversation() (system []llm.Part) {
+	var rest []llm.Message
+	if e.own {
+		rest = e.req.Messages
+		for len(rest) > 0 && rest[0].Role == llm.RoleSystem {
+			system = append(system, rest[0].Parts...)
+			rest = rest[1:]
+		}
+	} else {
+		system, rest, _ = e.req.SplitSystem()
+	}
+	system = e.usable(system, onlyText)
+	kept := make([]llm.Message, 0, len(rest))
+	for i := range rest {
+		m := rest[i]
+		if m.Name != "" {
+			e.drop("messages.name")
+		}
+		if !e.own {
+			e.dropExtra("messages.", m.Extra)
+			m.Extra = nil
+		}
+		m.Parts = e.usable(m.Parts, inMessage)
+		if len(m.Parts) > 0 || e.own {
+			kept = append(kept, m)
+		}
+	}
+	if e.own && (len(kept) > 0 || set(e.req.Extra["promptVariables"])) {
+		e.messages = kept
+		return system
+	}
+	e.messages = llm.Turns(kept)
+	if len(e.messages) == 0 || e.messages[0].Role != llm.RoleUser {
+		// A conversation begins with the user; a greeting of the assistant answers to a word that means nothing.
+		opening := llm.Message{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: "."}}}
+		e.messages = append([]llm.Message{opening}, e.messages...)
+	}
+	for i := range e.messages {
+		e.accompany(&e.messages[i])
+	}
+	e.trimLast()
+	return system
+}
+
+// accompany adds a text to a turn that has a document and none: Bedrock demands one.
+func (e *encoder) accompany(m *llm.Message) {
+	document, words := false, false
+	for i := range m.Parts {
+		document = document || m.Parts[i].Kind == llm.KindDocument
+		words = words || m.Parts[i].Kind == llm.KindText
+	}
+	if document && !words {
+		m.Parts = append(slices.Clip(m.Parts), llm.Part{Kind: llm.KindText, Text: "See the attached document."})
+	}
+}
+
+// trimLast cuts the white space at the end of a last assistant turn, which Claude refuses.
+func (e *encoder) trimLast() {
+	m := &e.messages[len(e.messages)-1]
+	last := len(m.Parts) - 1
+	if m.Role != llm.RoleAssistant || last < 0 || m.Parts[last].Kind != llm.KindText {
+		return
+	}
+	m.Parts = slices.Clone(m.Parts)
+	m.Parts[last].Text = strings.TrimRight(m.Parts[last].Text, " \t\r\n")
+}
+
+func (e *encoder) message(m *llm.Message, path string) {
+	e.object("")
+	e.str("role", string(m.Role))
+	e.array("content")
+	e.blocks(m.Parts, path+".content")
+	e.end(']')
+	if e.own {
+		e.extra(m.Extra)
+	}
+	e.end('}')
+}
+
+// inference writes the parameters that all models share, inside what Bedrock and the model take.
+func (e *encoder) inference() {
+	r := e.req
+	w := writer{}
+	if r.MaxTokens != nil {
+		n := *r.MaxTokens
+		if !e.own {
+			n = max(n, 1)
+			if e.think.budget > 0 && n <= e.think.budget {
+				n += e.think.budget // the budget is part of it
+			}
+			if e.t.MaxOutput > 0 {
+				n = min(n, e.t.MaxOutput)
+			}
+		}
+		w.int("maxTokens", n)
+	}
+	if r.Temperature != nil {
+		e.temperature(&w, *r.Temperature)
+	}
+	if p := r.TopP; p != nil {
+		both := r.Temperature != nil && e.f.oneSampling()
+		if !e.own && (e.f.noSampling() || both || *p < 0 || *p > 1 || e.think.forbids() && *p < 0.95) {
+			if *p != 1 {
+				e.drop("top_p")
+			}
+		} else {
+			w.float("topP", *p)
+		}
+	}
+	e.stops(&w)
+	if e.own {
+		for _, m := range members(r.Extra[inferenceKey]) {
+			w.member(m.name, m.value)
+		}
+	}
+	if len(w.b) > 0 {
+		e.object(inferenceKey)
+		e.b = append(e.b, w.b...)
+		e.end('}')
+	}
+}
+
+func (e *encoder) temperature(w *writer, v float64) {
+	switch {
+	case e.own:
+	case e.f.noSampling(), e.think.forbids():
+		if v != 1 {
+			e.drop("temperature")
+		}
+		return
+	case v < 0, v > 1, math.IsNaN(v):
+		e.drop("temperature")
+		v = math.Max(0, math.Min(1, v))
+	}
+	w.float("temperature", v)
+}
+
+func (e *encoder) stops(w *writer) {
+	var stops []string
+	for _, s := range e.req.Stop {
+		if !e.own && (s == "" || e.f.claude() && strings.TrimSpace(s) == "") {
+			e.drop("stop") // Claude refuses white space alone
+			continue
+		}
+		stops = append(stops, s)
+	}
+	if len(stops) == 0 {
+		return
+	}
+	w.array("stopSequences")
+	for _, s := range stops {
+		w.str("", s)
+	}
+	w.end(']')
+}
+
+// Bedrock's rules for requestMetadata.
+var (
+	metadataKey   = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}$`)
+	metadataValue = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}$`)
+)
+
+const maxMetadata = 16
+
+// account writes who asks, and how urgently.
+func (e *encoder) account() {
+	if len(e.req.Metadata) > 0 {
+		w := writer{}
+		n := 0
+		keys := make([]string, 0, len(e.req.Metadata))
+		for k := range e.req.Metadata {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			v := e.req.Metadata[k]
+			if !e.own && (n == maxMetadata || !metadataKey.MatchString(k) || !metadataValue.MatchString(v)) {
+				e.drop("metadata")
+				continue
+			}
+			w.member(k, quote(v))
+			n++
+		}
+		if n > 0 {
+			e.object("requestMetadata")
+			e.b = append(e.b, w.b...)
+			e.end('}')
+		}
+	}
+	tier := e.req.ServiceTier
+	if !e.own {
+		switch tier {
+		case "default", "priority", "flex", "reserved":
+		case "standard_only", "standard":
+			tier = "default"
+		case "", "auto":
+			tier = ""
+		default:
+			e.drop("service_tier")
+			tier = ""
+		}
+	}
+	if tier != "" {
+		e.object("serviceTier")
+		e.str("type", tier)
+		e.end('}')
+	}
+}
+
+// output writes outputConfig: the answer's schema and, for Claude, its effort.
+func (e *encoder) output() {
+	var rest object
+	if e.own {
+		rest = members(e.req.Extra[outputKey])
+	}
+	f := e.req.Format
+	schema := f != nil && f.Type == "json_schema" && f.Schema.Kind() == '{' && !e.answer
+	if schema && !e.own && !e.f.structured() {
+		e.drop("response_format")
+		schema = false
+	}
+	if f != nil && !schema && !e.answer && f.Type != "text" {
+		e.drop("response_format")
+	}
+	if !schema && e.think.effort == "" && len(rest) == 0 {
+		return
+	}
+	e.object(outputKey)
+	if schema {
+		s := f.Schema
+		if !e.own && e.f.claude() {
+			s = closedSchema(s)
+		}
+		e.object("textFormat")
+		e.str("type", "json_schema")
+		e.object("structure")
+		e.object("jsonSchema")
+		e.str("schema", string(s))
+		if f.Name != "" {
+			e.str("name", f.Name)
+		}
+		if f.Description != "" {
+			e.str("description", f.Description)
+		}
+		e.b = append(e.b, "}}}"...)
+	}
+	if e.think.effort != "" {
+		e.str("effort", e.think.effort)
+	}
+	for _, m := range rest {
+		e.member(m.name, m.value)
+	}
+	e.end('}')
+}
+
+// borrowed are Bedrock's own words that OpenAI's clients are used to send beside the rest.
+var borrowed = []string{"guardrailConfig", "performanceConfig", "promptVariables", pathsKey}
+
+// extras writes what only this dialect has.
+func (e *encoder) extras() {
+	extra := e.req.Extra
+	if e.own {
+		e.extra(extra, additionalKey, outputKey, inferenceKey, modelKey)
+		return
+	}
+	for _, k := range borrowed {
+		if v := extra[k]; e.req.From == llm.OpenAI && (v.Kind() == '{' || v.Kind() == '[') {
+			e.member(k, v)
+		}
+	}
+	if e.f.claude() && len(e.req.Stop) > 0 && !(e.req.From == llm.OpenAI && set(extra[pathsKey])) {
+		// Which sequence was hit: the first is where whole answers have it, the second where streams do.
+		e.raw(pathsKey, llm.Raw(`["/stop_sequence","/delta/stop_sequence"]`))
+	}
+	for _, k := range sortedKeys(extra) {
+		if set(extra[k]) && !(e.req.From == llm.OpenAI && (k == additionalKey || slices.Contains(borrowed, k))) {
+			e.drop(k)
+		}
+	}
+}
+
+// foreign names the parameters of other dialects that have no word here. A value that asks for what happens anyway is no loss, and what a
+// client of this dialect said, it said in additionalModelRequestFields.
+func (e *encoder) foreign() {
+	r := e.req
+	for _, p := range []struct {
+		name string
+		lost bool
+	}{
+		{"min_p", !e.own && r.MinP != nil && *r.MinP != 0},
+		{"presence_penalty", !e.own && r.PresencePenalty != nil && *r.PresencePenalty != 0},
+		{"frequency_penalty", !e.own && r.FrequencyPenalty != nil && *r.FrequencyPenalty != 0},
+		{"seed", !e.own && r.Seed != nil},
+		{"user", !e.own && r.User != ""},
+		{"safety_identifier", r.SafetyIdentifier != ""},
+		{"n", r.N != nil && *r.N != 1},
+		{"logit_bias", len(r.LogitBias) > 0},
+		{"logprobs", r.Logprobs != nil && *r.Logprobs},
+		{"top_logprobs", r.TopLogprobs != nil && *r.TopLogprobs > 0},
+		{"verbosity", r.Verbosity != "" && r.Verbosity != "medium"},
+		{"modalities", slices.ContainsFunc(r.Modalities, func(m string) bool { return !strings.EqualFold(m, "text") })},
+		{"audio", r.Audio != nil},
+		{"prompt_cache_key", r.PromptCacheKey != ""},
+		{"store", r.Store != nil && *r.Store},
+	} {
+		if p.lost {
+			e.drop(p.name)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package converse
+
+import (
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// AnswerTool is the tool whose arguments are the answer, for models that don't enforce a schema otherwise. The decoders turn a call of it
+// back into text.
+const AnswerTool = "weir_structured_answer"
+
+// choice is toolChoice: auto, any or tool with a name; empty: not said.
+type choice struct{ word, name string }
+
+// offer settles the tools that the model may see: an allow-list of other dialects is kept by leaving out the rest.
+func (e *encoder) offer() {
+	c := e.req.ToolChoice
+	history := e.calls()
+	if !e.own && c != nil && c.Mode == llm.ChoiceNone && len(history) == 0 {
+		e.structure()
+		return // none may be called: none is offered
+	}
+	for i := range e.req.Tools {
+		t := e.req.Tools[i]
+		if c != nil && c.Mode == llm.ChoiceAllowed && !slices.Contains(c.Allowed, t.Name) {
+			continue
+		}
+		if t.Type != "" && !e.own {
+			if t.Type != "custom" || t.Name == "" {
+				e.drop("tools." + t.Type)
+				continue
+			}
+			// A tool that takes free text becomes one with a single string, see llm.ToolCall.ArgumentsObject.
+			t = llm.Tool{Name: t.Name, Description: t.Description, Cache: t.Cache, Schema: llm.Raw(
+				`{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`)}
+		}
+		e.tools = append(e.tools, t)
+	}
+	if len(e.tools) == 0 {
+		// Bedrock wants a toolConfig wherever the conversation has calls or results.
+		for _, name := range history {
+			e.tools = append(e.tools, llm.Tool{Name: name, Schema: llm.Raw(`{"type":"object","properties":{}}`)})
+		}
+	}
+	e.structure()
+}
+
+// structure adds the tool that stands for the answer's schema, if the model needs it and can be made to call it.
+func (e *encoder) structure() {
+	f := e.req.Format
+	_, named := e.f.chooses()
+	if e.own || f == nil || f.Type != "json_schema" || f.Schema.Kind() != '{' || e.f.structured() || !named ||
+		e.f.maker != "claude" && e.f.maker != "nova" {
+		return
+	}
+	description := f.Description
+	if description == "" {
+		description = "Gives the answer. Call it to answer; write no other text."
+	}
+	e.answer = true
+	e.tools = append(e.tools, llm.Tool{Name: AnswerTool, Description: description, Schema: f.Schema})
+}
+
+// calls are the names of the tools in the conversation, in order, each once.
+func (e *encoder) calls() []string {
+	var names []string
+	for i := range e.messages {
+		for j := range e.messages[i].Parts {
+			p := &e.messages[i].Parts[j]
+			switch {
+			case p.Call != nil && !slices.Contains(names, p.Call.Name):
+				names = append(names, p.Call.Name)
+			case p.Result != nil && len(names) == 0:
+				names = append(names, "unknown") // a result whose call is not there
+			}
+		}
+	}
+	if len(names) > 1 && names[0] == "unknown" {
+		names = names[1:]
+	}
+	return names
+}
+
+// choose settles toolChoice with what the model and its reasoning allow.
+func (e *encoder) choose() {
+	c := e.req.ToolChoice
+	mode, name := "", ""
+	if c != nil {
+		mode, name = c.Mode, c.Name
+	}
+	if mode == llm.ChoiceAllowed {
+		mode = llm.ChoiceAuto
+		if name == "required" {
+			mode = llm.ChoiceRequired
+		}
+	}
+	if e.own {
+		e.choice = map[string]choice{llm.ChoiceAuto: {"auto", ""}, llm.ChoiceRequired: {"any", ""}, llm.ChoiceTool: {"tool", name}}[mode]
+		return
+	}
+	if e.answer {
+		e.mustAnswer(mode)
+		return
+	}
+	required, named := e.f.chooses()
+	forced := mode == llm.ChoiceRequired || mode == llm.ChoiceTool
+	switch {
+	case mode == "":
+	case mode == llm.ChoiceNone:
+		if len(e.tools) > 0 {
+			e.drop("tool_choice") // the conversation's calls need their tools
+		}
+	case len(e.tools) == 0:
+		if forced {
+			e.drop("tool_choice")
+		}
+	case mode == llm.ChoiceAuto:
+		e.choice = choice{"auto", ""}
+	case !forced, e.think.forbids(), !required:
+		e.drop("tool_choice")
+	case mode == llm.ChoiceRequired:
+		e.choice = choice{"any", ""}
+	case named:
+		e.choice = choice{"tool", name}
+	default: // any of one
+		e.tools = slices.DeleteFunc(slices.Clone(e.tools), func(t llm.Tool) bool { return t.Name != name })
+		if len(e.tools) > 0 {
+			e.choice = choice{"any", ""}
+		}
+	}
+}
+
+// mustAnswer makes the model call AnswerTool, or any tool where the client has its own and may want them called.
+func (e *encoder) mustAnswer(mode string) {
+	switch {
+	case e.think.forbids():
+		return // it is asked to by the tool's description
+	case len(e.tools) == 1 || mode == llm.ChoiceNone:
+		e.choice = choice{"tool", AnswerTool}
+	default:
+		e.choice = choice{"any", ""}
+	}
+}
+
+func (e *encoder) writeTools() {
+	if len(e.tools) == 0 {
+		return
+	}
+	e.object("toolConfig")
+	e.array("tools")
+	for i := range e.tools {
+		e.tool(&e.tools[i])
+	}
+	e.end(']')
+	if e.choice.word != "" {
+		e.object("toolChoice")
+		e.object(e.choice.word)
+		if e.choice.name != "" {
+			e.str("name", ToolName(e.choice.name))
+		}
+		e.b = append(e.b, "}}"...)
+	}
+	e.end('}')
+}
+
+func (e *encoder) tool(t *llm.Tool) {
+	mark := t.Cache
+	if !e.own {
+		mark = e.cacheFor(mark)
+	}
+	if t.Type != "" {
+		e.raw("", t.Raw)
+	} else {
+		e.object("")
+		e.object("toolSpec")
+		e.str("name", ToolName(t.Name))
+		if t.Description != "" {
+			e.str("description", t.Description)
+		}
+		schema, strict := t.Schema, t.Strict != nil && *t.Strict
+		if !e.own {
+			schema = objectSchema(schema)
+			if strict && !e.f.structured() {
+				e.drop("tools.strict")
+				strict = false
+			} else if strict && e.f.claude() {
+				schema = closedSchema(schema)
+			}
+			e.dropExtra("tools.", t.Extra)
+		}
+		e.object("inputSchema")
+		e.raw("json", schema)
+		e.end('}')
+		switch {
+		case e.own && t.Strict != nil:
+			e.bool("strict", *t.Strict)
+		case strict:
+			e.bool("strict", true)
+		}
+		if e.own {
+			e.extra(t.Extra)
+		}
+		e.b = append(e.b, "}}"...)
+	}
+	if mark != nil {
+		e.cachePoint(mark.TTL)
+	}
+}
