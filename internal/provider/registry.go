@@ -5,12 +5,18 @@ import "slices"
 // registry lists the providers that need code; the others are rows of table.go.
 func registry() map[string]func(*setup) (driver, string, error) {
 	return map[string]func(*setup) (driver, string, error){
-		"anthropic": newAnthropic,
-		"azure":     newAzure,
-		"bedrock":   newBedrock,
-		"demo":      newDemo,
-		"gemini":    newGemini,
-		"vertex_ai": newVertex,
+		"anthropic":      newAnthropic,
+		"azure":          newAzure,
+		"azure_ai":       newAzureAI,
+		"bedrock":        newBedrock,
+		"cohere":         newCohere,
+		"databricks":     newDatabricks,
+		"demo":           newDemo,
+		"gemini":         newGemini,
+		"huggingface":    newHugging,
+		"sagemaker":      newSageMaker,
+		"sagemaker_chat": newSageMaker,
+		"vertex_ai":      newVertex,
 	}
 }
 
@@ -18,6 +24,7 @@ func registry() map[string]func(*setup) (driver, string, error) {
 var aliases = map[string]string{
 	"bedrock_converse": "bedrock", "vertex_ai_beta": "vertex_ai", "vertex": "vertex_ai", "anthropic_text": "anthropic",
 	"google": "gemini", "google_ai_studio": "gemini", "azure_openai": "azure", "azure_text": "azure",
+	"cohere_chat": "cohere", "hugging_face": "huggingface", "hf": "huggingface",
 }
 
 // canonical is the one name of a provider.

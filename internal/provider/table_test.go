@@ -263,6 +263,7 @@ func TestNew_provider(t *testing.T) {
 	f(m("gemini-2.5-pro"), "gemini/gemini-2.5-pro")
 	f(config.Params{Model: "gemini-2.5-pro", Vertex: config.Vertex{Project: "p"}}, "vertex_ai/gemini-2.5-pro")
 	f(m("mistral-large-latest"), "mistral/mistral-large-latest")
+	f(m("command-r-plus"), "cohere/command-r-plus")
 	f(m("together/meta-llama/Llama-3"), "together_ai/meta-llama/Llama-3")
 	f(m("fireworks_ai/llama-v3"), "fireworks_ai/accounts/fireworks/models/llama-v3")
 	f(m("fireworks_ai/accounts/me/models/x"), "fireworks_ai/accounts/me/models/x")
