@@ -51,13 +51,14 @@ func (x *call) send() error {
 
 // sendNow writes head and body in one go.
 func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
-	if m, ok := body.(*memory); ok && size > joinBody && int64(len(m.b)-m.at) == size {
-		parts := net.Buffers{b, m.b[m.at:]}
-		m.at = len(m.b)
+	if m := whole(body, size); m != nil && size > joinBody {
+		parts := net.Buffers{b, m.rest()}
 		_, err := parts.WriteTo(x.c.Conn)
 		return b, err
 	}
-	if body != nil {
+	if m := whole(body, size); m != nil {
+		b = append(b, m.rest()...)
+	} else if body != nil {
 		from := len(b)
 		b = append(b, make([]byte, size)...)
 		if _, err := io.ReadFull(body, b[from:]); err != nil {
@@ -73,9 +74,8 @@ func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 
 // sendLarge writes while the caller reads.
 func (x *call) sendLarge(b []byte, body io.Reader, size int64) error {
-	if m, ok := body.(*memory); ok && int64(len(m.b)-m.at) == size {
-		parts := net.Buffers{b, m.b[m.at:]}
-		m.at = len(m.b)
+	if m := whole(body, size); m != nil {
+		parts := net.Buffers{b, m.rest()}
 		_, err := parts.WriteTo(x.c.Conn)
 		return err
 	}
@@ -132,9 +132,6 @@ func (e *bodyError) Error() string { return fmt.Sprintf("read request body: %v",
 func (e *bodyError) Unwrap() error { return e.err }
 
 func atEnd(body io.Reader) error {
-	if _, ok := body.(*memory); ok {
-		return nil
-	}
 	var one [1]byte
 	if n, err := io.ReadFull(body, one[:]); n > 0 {
 		return &bodyError{errors.New("it is longer than its content length")}

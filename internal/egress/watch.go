@@ -15,6 +15,7 @@ type watch struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	t      Timeouts
+	body   io.ReadCloser // of the request
 	total  *time.Timer
 
 	mu    sync.Mutex
@@ -24,7 +25,7 @@ type watch struct {
 
 // watched makes a call with timeouts.
 func watched(rt http.RoundTripper, req *http.Request, t Timeouts) (*http.Response, error) {
-	w := &watch{t: t}
+	w := &watch{t: t, body: req.Body}
 	w.ctx, w.cancel = context.WithCancelCause(req.Context())
 	if t.Total > 0 {
 		w.total = time.AfterFunc(t.Total, func() { w.cancel(&TimeoutError{PhaseTotal, t.Total}) })
@@ -79,6 +80,7 @@ func (w *watch) end() {
 		w.total.Stop()
 	}
 	w.cancel(context.Canceled)
+	giveBack(w.body)
 }
 
 type watchedBody struct {

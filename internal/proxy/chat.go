@@ -126,7 +126,7 @@ func (c *call) splice() *llm.Error {
 	if err != nil {
 		return err
 	}
-	out := c.buffer()
+	out := c.bufferFor(c.size)
 	*out = c.doc.Splice(*out, edits...)
 	resp, err := c.send(c.op, *out)
 	if err != nil {

@@ -11,18 +11,29 @@ import (
 
 // commonHeaders are on every answer, errors too (contract litellm.md 2.4, those that mean something here).
 func (c *call) commonHeaders(h http.Header) {
-	h["X-Litellm-Call-Id"] = []string{c.id}
-	h["X-Request-Id"] = []string{c.requestID()}
-	h["X-Litellm-Version"] = []string{c.p.version}
+	h["X-Litellm-Call-Id"] = c.headerValue(c.id)
+	h["X-Request-Id"] = c.headerValue(c.requestID())
+	h["X-Litellm-Version"] = c.p.version
 	if c.target == nil {
 		return
 	}
-	h["X-Litellm-Model-Id"] = []string{c.target.ID}
-	h["X-Litellm-Model-Group"] = []string{sanitize(c.model)}
-	h["X-Litellm-Model-Api-Base"] = []string{c.target.Upstream.Base}
+	h["X-Litellm-Model-Id"] = c.headerValue(c.target.ID)
+	h["X-Litellm-Model-Group"] = c.headerValue(sanitize(c.model))
+	h["X-Litellm-Model-Api-Base"] = c.headerValue(c.target.Upstream.Base)
 	h["X-Litellm-Attempted-Retries"] = zero
 	h["X-Litellm-Attempted-Fallbacks"] = zero
-	h["X-Litellm-Overhead-Duration-Ms"] = []string{formatFloat(milliseconds(c.overhead))}
+	h["X-Litellm-Overhead-Duration-Ms"] = c.headerValue(formatFloat(milliseconds(c.overhead)))
+}
+
+// headerValue is the list that a header with one value is. Those of a call lie in the call, one behind the other.
+func (c *call) headerValue(v string) []string {
+	i := c.valuesUsed
+	if i == len(c.values) {
+		return []string{v}
+	}
+	c.valuesUsed++
+	c.values[i] = v
+	return c.values[i : i+1 : i+1]
 }
 
 var zero = []string{"0"}
@@ -37,8 +48,8 @@ func (c *call) requestID() string {
 
 // costHeaders tell what a whole answer cost; a stream's head goes out before anyone knows.
 func (c *call) costHeaders(h http.Header) {
-	h["X-Litellm-Response-Cost"] = []string{formatFloat(c.rec.Cost.USD())}
-	h["X-Litellm-Response-Duration-Ms"] = []string{formatFloat(milliseconds(c.ended.Sub(c.started)))}
+	h["X-Litellm-Response-Cost"] = c.headerValue(formatFloat(c.rec.Cost.USD()))
+	h["X-Litellm-Response-Duration-Ms"] = c.headerValue(formatFloat(milliseconds(c.ended.Sub(c.started))))
 }
 
 func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
@@ -91,7 +102,7 @@ func (c *call) reply(head http.Header, body []byte) *llm.Error {
 	if c.contentType != nil {
 		h["Content-Type"] = c.contentType
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Content-Length"] = c.headerValue(strconv.Itoa(len(body)))
 	c.sent = true
 	c.w.WriteHeader(http.StatusOK)
 	if _, err := c.w.Write(body); err != nil {

@@ -48,7 +48,7 @@ type Proxy struct {
 	metrics *Metrics
 	log     *slog.Logger
 	now     func() time.Time
-	version string
+	version []string // as a header's value
 }
 
 // Options are what a Proxy needs; all fields but Public are required.
@@ -64,7 +64,7 @@ type Options struct {
 
 // New makes a Proxy that serves the snapshot.
 func New(o Options, s *Snapshot) *Proxy {
-	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, metrics: o.Metrics, log: o.Log, now: o.Now, version: o.Version}
+	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, metrics: o.Metrics, log: o.Log, now: o.Now, version: []string{o.Version}}
 	p.snap.Store(s)
 	return p
 }

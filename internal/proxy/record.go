@@ -33,7 +33,7 @@ func (c *call) settle() {
 		r.Usage = *c.seen.Usage
 	} else if c.target != nil && r.Status < 400 && (c.op == llm.OpChat || c.op == llm.OpCompletion) {
 		// The upstream told nothing: count, and say so. Cheap on purpose; the tokenizer is for those who ask to count.
-		r.Usage = llm.Usage{Input: roughTokens(int64(len(c.body))), Output: roughTokens(c.seen.Chars), Estimated: true}
+		r.Usage = llm.Usage{Input: roughTokens(c.size), Output: roughTokens(c.seen.Chars), Estimated: true}
 	}
 	if c.target != nil {
 		r.Cost, r.Priced = c.target.Price.Cost(&r.Usage, c.tier), c.target.Priced

@@ -14,7 +14,7 @@ import (
 type downstream struct {
 	c     *call
 	rc    *http.ResponseController
-	buf   *[]byte
+	buf   *[]byte     // what has gathered; nil while there is nothing, so that a slow stream holds no buffer while it waits
 	head  http.Header // the upstream's, for the answer's own
 	ended bool        // the stream has its terminal event or its error
 }
@@ -23,13 +23,26 @@ type downstream struct {
 const maxGather = 32 << 10
 
 func (c *call) downstream(head http.Header) *downstream {
-	return &downstream{c: c, rc: http.NewResponseController(c.w), buf: c.buffer(), head: head}
+	return &downstream{c: c, rc: http.NewResponseController(c.w), head: head}
+}
+
+// out is where what goes to the client is appended.
+func (d *downstream) out() *[]byte {
+	if d.buf == nil {
+		d.buf = d.c.buffer()
+	}
+	return d.buf
+}
+
+// drained reports whether it is time to send what has gathered: the upstream has nothing more to say for now, or it is much.
+func (d *downstream) drained(frames wire.FrameReader) bool {
+	return d.buf != nil && (!frames.Buffered() || len(*d.buf) > maxGather)
 }
 
 // flush sends what has gathered. The status line goes out with the first bytes, not before: an upstream that fails at once is still
 // answered with an error status.
 func (d *downstream) flush() error {
-	if len(*d.buf) == 0 {
+	if d.buf == nil || len(*d.buf) == 0 {
 		return nil
 	}
 	c := d.c
@@ -47,7 +60,8 @@ func (d *downstream) flush() error {
 		c.w.WriteHeader(http.StatusOK)
 	}
 	_, err := c.w.Write(*d.buf)
-	*d.buf = (*d.buf)[:0]
+	c.release(d.buf)
+	d.buf = nil
 	if err == nil {
 		err = d.rc.Flush()
 	}
@@ -111,8 +125,6 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 		case mark&llm.MarkError != 0:
 			c.seen = *tap.Seen()
 			return c.streamFault(down, c.seen.Err)
-		case mark&llm.MarkUsageOnly != 0 && !c.wantUsage:
-			continue
 		}
 		if mark&llm.MarkContent != 0 {
 			c.firstByte()
@@ -123,16 +135,21 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 			down.ended = true
 			c.record()
 		}
-		if rename {
-			*down.buf = c.renameFrame(*down.buf, f)
-		} else {
-			*down.buf = append(*down.buf, f.Raw...)
+		switch {
+		case mark&llm.MarkUsageOnly != 0 && !c.wantUsage: // the client did not ask for it
+		case rename:
+			out := down.out()
+			*out = c.renameFrame(*out, f)
+		default:
+			out := down.out()
+			*out = append(*out, f.Raw...)
 		}
-		if !frames.Buffered() || len(*down.buf) > maxGather {
+		if down.drained(frames) {
 			if err := down.flush(); err != nil {
 				c.seen = *tap.Seen()
 				return &llm.Error{Kind: llm.ErrClientGone, Message: "the client closed the connection", Cause: err}
 			}
+			c.giveUpBody() // nobody will try again now
 		}
 	}
 }
@@ -175,7 +192,7 @@ func (c *call) translateStream(resp *http.Response, dec llm.StreamDecoder, req *
 		if e := c.encodeEvents(down, enc, events); e != nil {
 			return e
 		}
-		if !frames.Buffered() || len(*down.buf) > maxGather {
+		if down.drained(frames) {
 			if err := down.flush(); err != nil {
 				return &llm.Error{Kind: llm.ErrClientGone, Message: "the client closed the connection", Cause: err}
 			}
@@ -214,13 +231,15 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 		}
 		if c.mergesReasoning() {
 			if end := c.thinking.closing(e); end != "" {
-				*down.buf = enc.Encode(*down.buf, &llm.Event{Kind: llm.EventDelta, Choice: e.Choice, Index: e.Index, Text: end})
+				out := down.out()
+				*out = enc.Encode(*out, &llm.Event{Kind: llm.EventDelta, Choice: e.Choice, Index: e.Index, Text: end})
 			}
 			if e = c.thinking.merge(e); e == nil {
 				continue
 			}
 		}
-		*down.buf = enc.Encode(*down.buf, e)
+		out := down.out()
+		*out = enc.Encode(*out, e)
 	}
 	return nil
 }

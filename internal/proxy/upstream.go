@@ -19,6 +19,7 @@ func (c *call) send(op llm.Op, body []byte) (*http.Response, *llm.Error) {
 	if err != nil {
 		return nil, c.credentialError(err)
 	}
+	egress.SetBody(req, body)
 	c.forwardHeaders(req.Header)
 	t := c.target.Timeouts
 	if c.stream {
@@ -56,7 +57,7 @@ func (c *call) forwardHeaders(h http.Header) {
 
 // readReply reads a whole answer within the limit.
 func (c *call) readReply(resp *http.Response) ([]byte, *llm.Error) {
-	b := c.buffer()
+	b := c.bufferFor(resp.ContentLength)
 	body, err := readAll(resp.Body, *b, resp.ContentLength, c.snap.Settings.MaxReply)
 	*b = body
 	switch {
