@@ -52,5 +52,5 @@ func (a *App) databaseURL() string {
 	if url := a.cfg.Env("DATABASE_URL"); url != "" {
 		return url
 	}
-	return "sqlite:" + filepath.Join(a.dataDir(), "weir.db")
+	return filepath.Join(a.dataDir(), "weir.db")
 }

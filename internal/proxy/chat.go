@@ -83,10 +83,22 @@ func (c *call) choose() *llm.Error {
 	c.group = m.Name
 	c.rec.Deployment, c.rec.Provider, c.rec.Upstream = c.target.ID, c.target.Upstream.Provider, c.target.Upstream.Model
 	c.rec.APIBase = c.target.Upstream.Base
-	if !c.target.Upstream.Supports(c.op) && !(c.op == llm.OpCompletion && c.target.Upstream.Supports(llm.OpChat)) {
+	if !c.serves() {
 		return llm.Invalid("model", "model %s (deployment %s, provider %s) does not serve %s", c.model, c.target.ID, c.target.Upstream.Provider, c.op)
 	}
 	return nil
+}
+
+// serves reports whether the deployment can do what is asked: itself, or with help (completions over chat, tokens counted here).
+func (c *call) serves() bool {
+	u := c.target.Upstream
+	switch c.op {
+	case llm.OpCompletion:
+		return u.Supports(llm.OpCompletion) || u.Supports(llm.OpChat)
+	case llm.OpCount:
+		return u.Supports(llm.OpCount) || u.Supports(llm.OpChat)
+	}
+	return u.Supports(c.op)
 }
 
 // attempt makes one call upstream and answers the client with what comes back.

@@ -62,7 +62,7 @@ func connect(address string, o Options) (*Store, error) {
 	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
 		return connectPostgres(address, o)
 	}
-	path := strings.TrimPrefix(strings.TrimPrefix(address, "sqlite://"), "file:")
+	path := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(address, "sqlite://"), "sqlite:"), "file:")
 	switch {
 	case path == "":
 		return nil, errors.New("open the database: no address")

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
-	"github.com/aws/smithy-go/auth/bearer"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/responses"
@@ -107,13 +106,9 @@ func TestAnthropic(t *testing.T) {
 }
 
 func TestBedrock(t *testing.T) {
+	// Unsigned, with a bearer header, as the seed's clients do: the SDK itself sends bearer tokens over https only.
 	client := bedrockruntime.New(bedrockruntime.Options{Region: "us-east-1", BaseEndpoint: aws.String(url + "/bedrock"), RetryMaxAttempts: 1,
-		BearerAuthTokenProvider: bearer.StaticTokenProvider{Token: bearer.Token{Value: key}}, AuthSchemePreference: []string{"httpBearerAuth"}})
-	if strings.HasPrefix(url, "http://") {
-		t.Log("the Go SDK sends a bearer token over https only; plain http goes through a header")
-		client = bedrockruntime.New(bedrockruntime.Options{Region: "us-east-1", BaseEndpoint: aws.String(url + "/bedrock"), RetryMaxAttempts: 1,
-			Credentials: aws.AnonymousCredentials{}, HTTPClient: bearerDoer{}})
-	}
+		AuthSchemeResolver: unsigned{}, HTTPClient: bearerDoer{}})
 	each(t, func(t *testing.T, ctx context.Context, model string) {
 		messages := []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: "hello there"}}}}
 		r := must(client.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: &model, Messages: messages}))(t)

