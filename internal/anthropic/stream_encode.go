@@ -2,6 +2,9 @@ package anthropic
 
 import (
 	"bytes"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
 )
@@ -38,6 +41,8 @@ type outBlock struct {
 	// args is what a tool call has so far. A call whose arguments are not yet JSON stays open after its stop, since OpenAI's parallel
 	// calls interleave.
 	args []byte
+	// free: a custom tool's call, whose free text goes out as the only string of an object.
+	free bool
 	// What came while another block was open.
 	text      []byte
 	signature string
@@ -84,8 +89,7 @@ func (s *streamEncoder) content(e *llm.Event) {
 		}
 	case llm.EventPartStop:
 		if b := s.block(e.Index); b != nil {
-			b.stopped = true
-			s.advance(false)
+			s.partStop(b)
 		}
 	case llm.EventFinish:
 		s.stop, s.stopped = e.Stop, true
@@ -169,7 +173,10 @@ func (s *streamEncoder) partStart(e *llm.Event) {
 			b.part.Call = &llm.ToolCall{}
 		}
 		s.calls = true
-		b.text = append(b.text, b.part.Call.Arguments...)
+		if b.free = b.part.Call.Type != ""; b.free {
+			b.text = append(b.text, `{"input":"`...)
+		}
+		b.text = b.argument(b.text, b.part.Call.Arguments)
 		b.args = append(b.args, b.text...)
 	case llm.KindRedacted:
 	case llm.KindNative:
@@ -191,6 +198,29 @@ func (s *streamEncoder) partStart(e *llm.Event) {
 	}
 	s.waiting = append(s.waiting, b)
 	s.advance(false)
+}
+
+func (s *streamEncoder) partStop(b *outBlock) {
+	if b.free && !b.stopped {
+		b.text, b.args = append(b.text, `"}`...), append(b.args, `"}`...)
+		if b == s.cur {
+			s.flush(b)
+		}
+	}
+	b.stopped = true
+	s.advance(false)
+}
+
+// argument appends a piece of a call's arguments as it goes out: free text stands inside a string.
+func (b *outBlock) argument(dst []byte, piece string) []byte {
+	if !b.free {
+		return append(dst, piece...)
+	}
+	quoted, err := jsontext.AppendQuote(nil, strings.ToValidUTF8(piece, "\uFFFD"))
+	if err != nil {
+		return dst
+	}
+	return append(dst, quoted[1:len(quoted)-1]...)
 }
 
 // advance closes the open block if nothing more can come for it and opens those that wait. With force, unfinished calls count as done.
@@ -228,9 +258,12 @@ func (s *streamEncoder) delta(b *outBlock, e *llm.Event) {
 		s.late(b, e)
 		return
 	}
-	b.text = append(b.text, e.Text...)
 	if b.part.Kind == llm.KindToolCall {
-		b.args = append(b.args, e.Text...)
+		n := len(b.text)
+		b.text = b.argument(b.text, e.Text)
+		b.args = append(b.args, b.text[n:]...)
+	} else {
+		b.text = append(b.text, e.Text...)
 	}
 	b.citations = append(b.citations[:len(b.citations):len(b.citations)], e.Citations...)
 	if e.Signature != "" {
