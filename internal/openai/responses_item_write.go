@@ -179,9 +179,14 @@ func respAppendLogprobs(dst []byte, list []llm.TokenLogprob, whole bool) []byte 
 	return dst
 }
 
-// respStatus is the status of a response that ended so, and for an incomplete one the reason.
-func respStatus(s llm.Stop) (status, reason string) {
-	switch s.Reason {
+// status is the status of a response that ended as this one did, and for an incomplete one the reason. A model that refused without a
+// refusal to show (Anthropic's) was cut off, as a content filter does.
+func (w *respWriter) status() (status, reason string) {
+	switch w.stop.Reason {
+	case llm.FinishRefusal:
+		if !w.refused {
+			return "incomplete", "content_filter"
+		}
 	case llm.FinishLength, llm.FinishContext:
 		return "incomplete", "max_output_tokens"
 	case llm.FinishFilter:

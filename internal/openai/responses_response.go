@@ -218,6 +218,6 @@ func (responses) EncodeResponse(dst []byte, resp *llm.Response, x *llm.Exchange)
 	for i := range events {
 		e.Encode(nil, &events[i])
 	}
-	status, reason := respStatus(e.stop)
+	status, reason := e.status()
 	return e.response(dst, status, reason, respFailure(status))
 }

@@ -31,6 +31,7 @@ type respWriter struct {
 	stop           llm.Stop
 	usage          *llm.Usage
 	started, ended bool
+	refused        bool // a refusal was written
 }
 
 // respOpen is an item under construction.
@@ -86,7 +87,7 @@ func (w *respWriter) Encode(dst []byte, e *llm.Event) []byte {
 		w.usage = e.Usage
 	case llm.EventEnd:
 		dst = w.closeAll(dst)
-		status, reason := respStatus(w.stop)
+		status, reason := w.status()
 		w.ended = true
 		dst = w.begin(dst, "response."+status)
 		dst = w.response(respKey(dst, "response"), status, reason, respFailure(status))
@@ -272,7 +273,7 @@ func (w *respWriter) message(dst []byte, p *llm.Part) ([]byte, *respOpen) {
 	}
 	o.part, o.at = llm.KindText, o.texts
 	if p.Kind == llm.KindRefusal {
-		o.part = llm.KindRefusal
+		o.part, w.refused = llm.KindRefusal, true
 	}
 	o.texts++
 	dst = w.beginItem(dst, "response.content_part.added", o)
@@ -493,7 +494,7 @@ func (w *respWriter) closeAll(dst []byte) []byte {
 	w.calls = nil
 	if o := w.cur; o != nil && !o.closed {
 		status := "completed"
-		if s, _ := respStatus(w.stop); s == "incomplete" {
+		if s, _ := w.status(); s == "incomplete" {
 			status = s
 		}
 		dst = w.close(dst, o, status)
