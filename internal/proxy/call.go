@@ -48,6 +48,7 @@ type call struct {
 	seen        llm.Seen
 	thinking    reasoningMerger
 	sent        bool // the status line has gone out
+	told        bool // the client has the upstream's own error
 	recorded    bool
 	contentType []string      // of a whole answer that isn't JSON (speech)
 	overhead    time.Duration // time spent before the upstream was called
@@ -269,6 +270,9 @@ func (c *call) fail(e *llm.Error) {
 	}
 	c.record()
 	out := c.buffer()
+	if c.told {
+		return
+	}
 	if c.sent {
 		*out = c.served.EncodeStreamError(*out, e)
 		_, _ = c.w.Write(*out)

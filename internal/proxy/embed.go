@@ -33,6 +33,9 @@ func (c *call) embed() *llm.Error {
 	if own == nil && c.dialect == llm.OpenAI {
 		return c.embedSpliced()
 	}
+	if own == llm.SpokenEmbed(gemini.Embeddings) && c.dialect == llm.Gemini && c.model == c.target.Upstream.Model {
+		return c.embedGemini() // its bodies name the model too, once for each input
+	}
 	return c.embedTranslated(own)
 }
 
@@ -52,6 +55,34 @@ func (c *call) embedSpliced() *llm.Error {
 		return c.upstreamError(resp, codecs[llm.OpenAI])
 	}
 	return c.spliceBody(resp, codecs[llm.OpenAI].NewTap())
+}
+
+// embedGemini passes Gemini's own embedding calls through as they are.
+func (c *call) embedGemini() *llm.Error {
+	edits, err := c.edits()
+	if err != nil {
+		return err
+	}
+	out := c.buffer()
+	*out = c.doc.Splice(*out, edits...)
+	resp, err := c.send(llm.OpEmbed, *out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return c.upstreamError(resp, codecs[llm.Gemini])
+	}
+	b, err := c.readReply(resp)
+	if err != nil {
+		return err
+	}
+	answer, decodeErr := gemini.Embeddings.DecodeEmbed(b)
+	if decodeErr != nil {
+		return c.upstreamFault(decodeErr)
+	}
+	c.seen.Usage, c.seen.Model = answer.Usage, answer.Model
+	return c.reply(resp.Header, b)
 }
 
 func (c *call) embedTranslated(own llm.SpokenEmbed) *llm.Error {

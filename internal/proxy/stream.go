@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -124,6 +125,9 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 			return c.broken(down, "the upstream sent a malformed event")
 		case mark&llm.MarkError != 0:
 			c.seen = *tap.Seen()
+			if c.dialect != llm.OpenAI && (c.sent || len(*down.buf) > 0) && !c.holdsKey(f.Raw) {
+				c.passFault(down, frames, f)
+			}
 			return c.streamFault(down, c.seen.Err)
 		}
 		if mark&llm.MarkContent != 0 {
@@ -152,6 +156,28 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 			c.giveUpBody() // nobody will try again now
 		}
 	}
+}
+
+// passFault passes an upstream's error, and what it still sends after it, on as it came: in the same dialect nothing says it better, and
+// the numbers of its events go on. OpenAI's chat is left out: LiteLLM's clients look for the status in the error.
+func (c *call) passFault(down *downstream, frames wire.FrameReader, f wire.Frame) {
+	c.told = true
+	for more := 0; more < maxGather; more += len(f.Raw) {
+		*down.buf = append(*down.buf, f.Raw...)
+		if !frames.Buffered() && down.flush() != nil {
+			return
+		}
+		var err error
+		if f, err = frames.Next(); err != nil || c.holdsKey(f.Raw) {
+			return
+		}
+	}
+}
+
+// holdsKey reports whether bytes of the upstream hold the credential that it was called with.
+func (c *call) holdsKey(b []byte) bool {
+	key := c.target.Params.APIKey.Reveal()
+	return key != "" && bytes.Contains(b, []byte(key))
 }
 
 // renameFrame appends a server-sent event with the model's name replaced; any other frame as it came.
