@@ -10,29 +10,29 @@ import (
 )
 
 // checkCross asks in another dialect while the upstream answers as recorded, and compares what the client reads with what was recorded.
-func checkCross(t *testing.T, l *lane, in llm.Dialect, x *exchange) {
+func checkCross(t *testing.T, l *lane, in llm.Dialect, x *exchange, p problem) {
 	t.Helper()
-	a, seen := l.call(t, x, route(in, x.Op, x.Model, x.Stream, x.Batch), ask(t, in, x))
+	a, seen := l.call(t, p, x, route(in, x.Op, x.Model, x.Stream, x.Batch), ask(t, in, x))
 	if seen == nil {
 		return
 	}
 	if x.Want.Error != nil && x.Stream {
 		if message := text(at(x.Want.Error, "error", "message")); message == "" || !bytes.Contains(a.Body, []byte(message)) {
-			t.Errorf("the error of the stream is lost: %s", a.Body)
+			p("the error of the stream is lost: %s", a.Body)
 		}
 		return
 	}
 	if x.Status != 200 {
-		checkForeignError(t, in, x, a.Status, a.Body)
+		checkForeignError(t, in, x, a.Status, a.Body, p)
 		return
 	}
 	if a.Status != 200 {
-		t.Errorf("status %d: %.500s", a.Status, a.Body)
+		p("status %d: %.500s", a.Status, a.Body)
 		return
 	}
 	got, problems := read(in, x.Stream, a.Body)
-	for _, p := range problems {
-		t.Error(p)
+	for _, s := range problems {
+		p("%s", s)
 	}
 	if got == nil {
 		return
@@ -62,17 +62,17 @@ func checkCross(t *testing.T, l *lane, in llm.Dialect, x *exchange) {
 		}
 	}
 	for _, d := range differences(want, got) {
-		t.Errorf("answer (-recorded +read): %s", d)
+		p("answer (-recorded +read): %s", d)
 	}
 }
 
 // checkForeignError: the status and the message survive the change of dialect.
-func checkForeignError(t *testing.T, in llm.Dialect, x *exchange, status int, body []byte) {
+func checkForeignError(t *testing.T, in llm.Dialect, x *exchange, status int, body []byte, p problem) {
 	t.Helper()
 	var want, got any
 	want, got = messageIn(t, x.Reply), messageIn(t, body)
 	if status != x.Status || want != got {
-		t.Errorf("status %d, recorded %d; message %q, recorded %q", status, x.Status, got, want)
+		p("status %d, recorded %d; message %q, recorded %q", status, x.Status, got, want)
 	}
 }
 

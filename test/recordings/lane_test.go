@@ -69,7 +69,7 @@ func (l *lane) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // call sends one request through the gateway while the upstream answers with x, and gives the answer and what arrived upstream.
-func (l *lane) call(t *testing.T, x *exchange, path string, body []byte) (*gwtest.Answer, *gwtest.Seen) {
+func (l *lane) call(t *testing.T, p problem, x *exchange, path string, body []byte) (*gwtest.Answer, *gwtest.Seen) {
 	t.Helper()
 	l.mu.Lock()
 	l.reply, l.seen = x, nil
@@ -78,7 +78,7 @@ func (l *lane) call(t *testing.T, x *exchange, path string, body []byte) (*gwtes
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.seen) != 1 {
-		t.Errorf("the upstream was called %d times: the client got %d %.500s", len(l.seen), a.Status, a.Body)
+		p("the upstream was called %d times: the client got %d %.500s", len(l.seen), a.Status, a.Body)
 		return a, nil
 	}
 	return a, &l.seen[0]

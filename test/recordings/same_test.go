@@ -15,13 +15,13 @@ import (
 const addedOption = `,"stream_options":{"include_usage":true}`
 
 // checkSame sends the recorded request in its own dialect: its bytes must arrive upstream, and the recorded reply's at the client.
-func checkSame(t *testing.T, l *lane, x *exchange) {
+func checkSame(t *testing.T, l *lane, x *exchange, p problem) {
 	t.Helper()
 	body := x.Request
 	if body == nil {
 		body = ask(t, x.Dialect, x)
 	}
-	a, seen := l.call(t, x, route(x.Dialect, x.Op, x.Model, x.Stream, x.Batch), body)
+	a, seen := l.call(t, p, x, route(x.Dialect, x.Op, x.Model, x.Stream, x.Batch), body)
 	if seen == nil {
 		return
 	}
@@ -33,26 +33,26 @@ func checkSame(t *testing.T, l *lane, x *exchange) {
 		reply = withoutUsageChunk(reply)
 	}
 	if !bytes.Equal(body, sent) {
-		t.Errorf("the upstream got another request (-recorded +sent):\n%s", firstDiff(body, sent))
+		p("the upstream got another request (-recorded +sent):\n%s", firstDiff(body, sent))
 	}
 	if a.Status != x.Status {
-		t.Errorf("status %d, recorded %d: %.500s", a.Status, x.Status, a.Body)
+		p("status %d, recorded %d: %.500s", a.Status, x.Status, a.Body)
 	}
 	if x.Status >= 400 && (x.Dialect == llm.OpenAI || x.Dialect == llm.Responses) {
-		checkEnvelope(t, x.Status, reply, a.Body)
+		checkEnvelope(t, x.Status, reply, a.Body, p)
 		return
 	}
 	if x.Status >= 400 {
 		reply = bytes.TrimSpace(reply) // a line break after an error is not kept
 	}
 	if !bytes.Equal(reply, a.Body) {
-		t.Errorf("the client got another reply (-recorded +got):\n%s", firstDiff(reply, a.Body))
+		p("the client got another reply (-recorded +got):\n%s", firstDiff(reply, a.Body))
 	}
 }
 
 // checkEnvelope compares an upstream's error with ours in OpenAI's dialects: not its bytes, since clients of LiteLLM find the status in
 // code and the provider's own code and type beside it, but all it says.
-func checkEnvelope(t *testing.T, status int, recorded, got []byte) {
+func checkEnvelope(t *testing.T, status int, recorded, got []byte, p problem) {
 	t.Helper()
 	type detail struct {
 		Message  string         `json:"message"`
@@ -74,7 +74,7 @@ func checkEnvelope(t *testing.T, status int, recorded, got []byte) {
 	sameType := w.Type == "" || w.Type == h.Type || w.Type == h.Specific["type"]
 	sameCode := w.Code == nil || w.Code == h.Code || w.Code == h.Specific["code"]
 	if w.Message != h.Message || w.Param != h.Param || h.Code != strconv.Itoa(status) || !sameType || !sameCode {
-		t.Errorf("error\n- %s\n+ %s", recorded, got)
+		p("error\n- %s\n+ %s", recorded, got)
 	}
 }
 
