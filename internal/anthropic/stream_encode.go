@@ -89,7 +89,8 @@ func (s *streamEncoder) content(e *llm.Event) {
 		}
 	case llm.EventPartStop:
 		if b := s.block(e.Index); b != nil {
-			s.partStop(b)
+			b.stopped = true
+			s.advance(false)
 		}
 	case llm.EventFinish:
 		s.stop, s.stopped = e.Stop, true
@@ -200,17 +201,6 @@ func (s *streamEncoder) partStart(e *llm.Event) {
 	s.advance(false)
 }
 
-func (s *streamEncoder) partStop(b *outBlock) {
-	if b.free && !b.stopped {
-		b.text, b.args = append(b.text, `"}`...), append(b.args, `"}`...)
-		if b == s.cur {
-			s.flush(b)
-		}
-	}
-	b.stopped = true
-	s.advance(false)
-}
-
 // argument appends a piece of a call's arguments as it goes out: free text stands inside a string.
 func (b *outBlock) argument(dst []byte, piece string) []byte {
 	if !b.free {
@@ -243,7 +233,7 @@ func (s *streamEncoder) advance(force bool) {
 
 // complete says that a stopped block will not go on.
 func (b *outBlock) complete() bool {
-	if b.part.Kind != llm.KindToolCall {
+	if b.part.Kind != llm.KindToolCall || b.free {
 		return true
 	}
 	args := bytes.TrimSpace(b.args)
@@ -407,6 +397,10 @@ func splitInput(raw llm.Raw) (start, input llm.Raw) {
 }
 
 func (s *streamEncoder) close(b *outBlock) {
+	if b.free {
+		b.text = append(b.text, `"}`...)
+		s.flush(b)
+	}
 	b.closed = true
 	if !b.opened {
 		return

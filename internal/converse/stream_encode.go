@@ -38,6 +38,8 @@ type outBlock struct {
 	// args is what a tool call has so far. A call whose arguments are not yet JSON stays open after its stop, since OpenAI's parallel
 	// calls interleave.
 	args []byte
+	// free: a custom tool's call, whose free text goes out as the only string of an object.
+	free bool
 	// What came and is not written.
 	text      []byte
 	signature string
@@ -160,7 +162,10 @@ func newBlock(p *llm.Part, own bool) *outBlock {
 		if p.Call == nil {
 			b.part.Call = &llm.ToolCall{}
 		}
-		b.text = append(b.text, b.part.Call.Arguments...)
+		if b.free = b.part.Call.Type != ""; b.free {
+			b.text = append(b.text, `{"input":"`...)
+		}
+		b.text = b.argument(b.text, b.part.Call.Arguments)
 		b.args = append(b.args, b.text...)
 	case llm.KindRedacted:
 	case llm.KindAudio:
@@ -208,9 +213,18 @@ func (s *streamEncoder) advance(force bool) {
 	}
 }
 
+// argument appends a piece of a part's text as it goes out: a custom call's stands inside a string.
+func (b *outBlock) argument(dst []byte, piece string) []byte {
+	if !b.free {
+		return append(dst, piece...)
+	}
+	quoted := appendString(nil, piece)
+	return append(dst, quoted[1:len(quoted)-1]...)
+}
+
 // complete says that a stopped block will not go on.
 func (b *outBlock) complete() bool {
-	return b.part.Kind != llm.KindToolCall || llm.Raw(b.args).IsValid()
+	return b.part.Kind != llm.KindToolCall || b.free || llm.Raw(b.args).IsValid()
 }
 
 func (s *streamEncoder) delta(b *outBlock, e *llm.Event) {
@@ -222,10 +236,11 @@ func (s *streamEncoder) delta(b *outBlock, e *llm.Event) {
 		s.late(b, e)
 		return
 	}
-	b.text = append(b.text, e.Text...)
+	n := len(b.text)
+	b.text = b.argument(b.text, e.Text)
 	b.text = append(b.text, e.Transcript...)
 	if b.part.Kind == llm.KindToolCall {
-		b.args = append(b.args, e.Text...)
+		b.args = append(b.args, b.text[n:]...)
 	}
 	b.citations = append(b.citations[:len(b.citations):len(b.citations)], e.Citations...)
 	if e.Signature != "" {
@@ -372,6 +387,10 @@ func (s *streamEncoder) whole(b *outBlock) {
 }
 
 func (s *streamEncoder) close(b *outBlock) {
+	if b.free {
+		b.text = append(b.text, `"}`...)
+		s.flush(b)
+	}
 	b.closed = true
 	if b.opened {
 		s.event()

@@ -116,6 +116,9 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 		f, err := frames.Next()
 		if err != nil {
 			c.seen = *tap.Seen()
+			if err == io.EOF && c.spoken == llm.Converse && c.seen.Finish != "" {
+				down.ended = true // messageStop was seen: metadata comes after the end, and not from everyone who speaks Bedrock's language
+			}
 			return c.streamOver(down, err)
 		}
 		mark := tap.Frame(llm.Frame{Type: f.Type, Data: f.Data, Exception: f.Exception})
