@@ -65,7 +65,7 @@ func (c *chunks) Read(p []byte) (int, error) {
 // invoked takes one event out of Bedrock's wrapping.
 func (c *chunks) invoked(data []byte) {
 	var chunk struct {
-		Bytes []byte `json:"bytes,format:base64"`
+		Bytes []byte `json:"bytes"`
 	}
 	if json.Unmarshal(data, &chunk) != nil || len(chunk.Bytes) == 0 {
 		return
