@@ -143,7 +143,7 @@ func insertOneByOne(ctx context.Context, tx *sql.Tx, records []usage.Record) (er
 		if args, err = recordValues(args[:0], &records[i]); err != nil {
 			return fmt.Errorf("insert record %s: %w", records[i].ID, err)
 		}
-		if _, err = insert.ExecContext(ctx, args...); err != nil {
+		if _, err = insert.ExecContext(context.WithoutCancel(ctx), args...); err != nil {
 			return fmt.Errorf("insert records: %w", err)
 		}
 	}

@@ -25,7 +25,7 @@ func BenchmarkSaveRecords(b *testing.B) {
 			for b.Loop() {
 				for i := range batch {
 					n++
-					id := rand.Text()
+					id := fmt.Sprintf("019aa5c0-%04x-7%03x-%s", n>>12&0xffff, n&0xfff, rand.Text()[:17])
 					batch[i] = usage.Record{ID: id, RequestID: id, Start: 1763700000000 + n, FirstByte: 1763700000100 + n, End: 1763700000200 + n,
 						Key: "62a1c0b8d7f6a5e4d3c2b1a0f9e8d7c6b5a4f3e2d1c0b9a8f7e6d5c4b3a29180", KeyAlias: "bench", User: "u", Team: "t",
 						Model: "gpt-4o", Deployment: "mdl_41006388e3ef3386e204", Provider: "openai", Upstream: "gpt-4o",
