@@ -38,8 +38,9 @@ type call struct {
 	tier      string // service tier asked for: some cost more or less
 	principal *auth.Principal
 	body      []byte
-	size      int64 // of the body, which a spliced stream gives up when it begins
-	doc       wire.Doc
+	size      int64           // of the body, which a spliced stream gives up when it begins
+	doc       *wire.Doc       // lent like a buffer
+	sse       *wire.SSEReader // so too; nil if the answer is no stream of that kind
 	target    *route.Deployment
 	spoken    llm.Dialect
 	wantUsage bool // an OpenAI stream's client asked for the usage chunk
@@ -75,6 +76,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request, e endpoint) *call 
 	c.rec.Start = c.started.UnixMilli()
 	c.rec.In, c.rec.Op = e.dialect, e.op
 	c.buffers = c.lent[:0]
+	c.doc = docs.Get().(*wire.Doc)
 	p.metrics.begin()
 	return c
 }
@@ -136,6 +138,9 @@ var (
 	largeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 )
 
+// docs are scanned bodies' fields.
+var docs = sync.Pool{New: func() any { return new(wire.Doc) }}
+
 const (
 	smallBuffer = 4 << 10
 	maxSmall    = 16 << 10
@@ -176,7 +181,8 @@ func (c *call) giveUpBody() {
 		return
 	}
 	c.release(c.bodyBuffer)
-	c.bodyBuffer, c.body, c.doc = nil, nil, wire.Doc{}
+	c.bodyBuffer, c.body = nil, nil
+	c.doc.Reset()
 }
 
 func recycle(b *[]byte) {
@@ -305,6 +311,13 @@ func (c *call) finish() {
 		recycle(b)
 	}
 	c.buffers = nil
+	c.doc.Reset()
+	docs.Put(c.doc)
+	if c.sse != nil {
+		c.sse.Reset(nil)
+		sseReaders.Put(c.sse)
+	}
+	c.doc, c.sse = nil, nil
 }
 
 // transportError says in the gateway's words why an upstream could not be reached or read. It names the deployment, never its key.

@@ -39,7 +39,7 @@ func (c *call) chat() *llm.Error {
 
 // scan reads the top level of the body: model, stream and the fields that are the gateway's own, and where their bytes stand.
 func (c *call) scan() *llm.Error {
-	if err := wire.Scan(&c.doc, c.body, wire.Limits{MaxDepth: c.snap.Settings.MaxDepth}); err != nil {
+	if err := wire.Scan(c.doc, c.body, wire.Limits{MaxDepth: c.snap.Settings.MaxDepth}); err != nil {
 		e := llm.Invalid("request_body", "Invalid JSON payload: %v", err)
 		e.Cause = err
 		return e
@@ -65,7 +65,7 @@ func (c *call) scan() *llm.Error {
 	c.rec.Model, c.rec.Stream = c.model, c.stream
 	c.tier, _ = c.doc.Str("service_tier")
 	if c.dialect == llm.OpenAI && c.stream {
-		c.wantUsage = wantsUsage(&c.doc)
+		c.wantUsage = wantsUsage(c.doc)
 	}
 	return c.refuseCredentials()
 }

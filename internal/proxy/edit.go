@@ -32,8 +32,9 @@ func (c *call) refuseCredentials() *llm.Error {
 		return nil
 	}
 	for i := range c.doc.Fields {
-		switch name := string(c.doc.Fields[i].Name); name {
+		switch string(c.doc.Fields[i].Name) {
 		case "api_base", "base_url", "api_key":
+			name := string(c.doc.Fields[i].Name)
 			return &llm.Error{Kind: llm.ErrAuth, Type: "auth_error", Param: name, Message: "Authentication Error, Rejected Request: " + name +
 				" is not allowed in request body. Clientside passing of credentials is off; set general_settings.allow_client_side_credentials to allow it."}
 		}
@@ -81,10 +82,12 @@ func (c *call) edits() ([]wire.Edit, *llm.Error) {
 			}
 		}
 		var dropped []string
-		for i := range c.doc.Fields {
-			name := string(c.doc.Fields[i].Name)
-			if to := u.Quirks.Rename[name]; to != "" {
-				edits = append(edits, wire.Edit{Name: name, Rename: to})
+		if len(u.Quirks.Rename) > 0 {
+			for i := range c.doc.Fields {
+				name := string(c.doc.Fields[i].Name)
+				if to := u.Quirks.Rename[name]; to != "" {
+					edits = append(edits, wire.Edit{Name: name, Rename: to})
+				}
 			}
 		}
 		for _, name := range u.Quirks.Drop {

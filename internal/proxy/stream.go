@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/wire"
@@ -102,8 +103,14 @@ func (c *call) frames(resp *http.Response) wire.FrameReader {
 	if c.target.Upstream.EventStream(c.spoken) {
 		return wire.NewEventStreamReader(body, c.snap.Settings.MaxFrame)
 	}
-	return wire.NewSSEReader(body, c.snap.Settings.MaxFrame)
+	c.sse = sseReaders.Get().(*wire.SSEReader)
+	c.sse.Reset(body)
+	c.sse.Limit(c.snap.Settings.MaxFrame)
+	return c.sse
 }
+
+// sseReaders are lent like buffers.
+var sseReaders = sync.Pool{New: func() any { return wire.NewSSEReader(nil, 0) }}
 
 // spliceStream passes a stream on frame by frame, byte for byte, and watches it go by.
 func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {

@@ -77,6 +77,17 @@ func Scan(d *Doc, body []byte, lim Limits) error {
 	return nil
 }
 
+// Reset lets go of the body, and of the memory that an unusual one made the Doc grow to.
+func (d *Doc) Reset() {
+	const usual = 64
+	if cap(d.Fields) > usual || cap(d.s.names) > usual || cap(d.s.buf) > usual*16 {
+		*d = Doc{}
+		return
+	}
+	clear(d.Fields[:cap(d.Fields)]) // their names point into the body
+	d.Body, d.Fields = nil, d.Fields[:0]
+}
+
 func syntaxError(body []byte, offset int, message string) *SyntaxError {
 	before := body[:offset]
 	return &SyntaxError{

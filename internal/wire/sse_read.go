@@ -36,10 +36,17 @@ const (
 
 // NewSSEReader reads from r. A frame of more than maxFrame bytes gives ErrFrameTooLarge; 0 means 16 MiB.
 func NewSSEReader(r io.Reader, maxFrame int) *SSEReader {
+	s := &SSEReader{w: window{r: r}}
+	s.Limit(maxFrame)
+	return s
+}
+
+// Limit sets the largest frame, in bytes; 0 means 16 MiB.
+func (s *SSEReader) Limit(maxFrame int) {
 	if maxFrame <= 0 {
 		maxFrame = defaultMaxFrame
 	}
-	return &SSEReader{w: window{r: r, max: maxFrame}}
+	s.w.max = maxFrame
 }
 
 // Reset makes the reader start again on r with what memory it has, up to 8 KiB. A nil r lets go of the old one.
