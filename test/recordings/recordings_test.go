@@ -11,9 +11,8 @@ import (
 
 // tally counts how many exchanges came through, by client dialect and upstream dialect.
 type tally struct {
-	mu   sync.Mutex
-	n    map[[2]llm.Dialect]*count
-	used map[string]bool // exceptions that were needed
+	mu sync.Mutex
+	n  map[[2]llm.Dialect]*count
 }
 
 type count struct{ all, good, excepted int }
