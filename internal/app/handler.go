@@ -20,6 +20,9 @@ func (a *App) handler() http.Handler {
 	mux.HandleFunc("GET /health/liveliness", alive)
 	mux.HandleFunc("GET /health/liveness", alive)
 	mux.HandleFunc("GET /health/readiness", a.ready)
+	for _, path := range []string{"/health/liveliness", "/health/liveness", "/health/readiness"} {
+		mux.HandleFunc("OPTIONS "+path, probeOptions)
+	}
 	mux.HandleFunc("GET /health", a.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
 	if a.o.Pprof || a.cfg.Weir.Pprof {
@@ -29,11 +32,11 @@ func (a *App) handler() http.Handler {
 	}
 	mux.HandleFunc("GET /{$}", a.root)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if proxy.Match(r) {
-			a.proxy.ServeHTTP(w, r)
+		if r.Header["Origin"] != nil && allowCORS(w, r) {
 			return
 		}
-		if allowCORS(w, r) {
+		if proxy.Match(r) {
+			a.proxy.ServeHTTP(w, r)
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
@@ -60,22 +63,42 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	_, _ = w.Write([]byte(body))
 }
 
-// allowCORS answers a browser's preflight request, as LiteLLM does: any origin, any method, any header. It reports whether it did.
+// corsMethods are the methods that a page of another origin may use.
+const corsMethods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+// allowCORS lets pages of any origin in, as LiteLLM does: the key is what counts, and it is never a cookie. It answers a browser's preflight
+// request itself, and reports whether it did.
 func allowCORS(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method != http.MethodOptions || r.Header.Get("Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Add("Vary", "Origin")
+	method := r.Header.Get("Access-Control-Request-Method")
+	if r.Method != http.MethodOptions || method == "" {
+		h.Set("Access-Control-Expose-Headers", "*")
 		return false
 	}
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-	h.Set("Access-Control-Allow-Credentials", "true")
-	h.Set("Access-Control-Allow-Methods", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+	h.Set("Access-Control-Allow-Methods", corsMethods)
 	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
 		h.Set("Access-Control-Allow-Headers", asked)
 	}
 	h.Set("Access-Control-Max-Age", "600")
-	h.Add("Vary", "Origin")
-	w.WriteHeader(http.StatusOK)
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	status, body := http.StatusOK, "OK"
+	if !strings.Contains(", "+corsMethods+",", ", "+method+",") {
+		status, body = http.StatusBadRequest, "Disallowed CORS method"
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body))
 	return true
+}
+
+// probeOptions answers OPTIONS on the health probes, which some load balancers send.
+func probeOptions(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Allow", "GET, OPTIONS")
+	h.Set("Access-Control-Allow-Methods", "GET, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "*")
+	w.WriteHeader(http.StatusOK)
 }
 
 // admin lets only administrators through.

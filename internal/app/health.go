@@ -48,7 +48,11 @@ func (a *App) health(w http.ResponseWriter, r *http.Request) {
 	}
 	model, id := r.URL.Query().Get("model"), r.URL.Query().Get("model_id")
 	var chosen []*route.Deployment
-	for _, d := range a.proxy.Snapshot().Routes.Deployments() {
+	all := a.proxy.Snapshot().Routes.Deployments()
+	for _, d := range all {
+		if d.ID == "demo" && d.Upstream.Base == "http://"+DemoHost && len(all) > 1 && model == "" && id == "" {
+			continue // there is nothing to probe in it
+		}
 		if (model == "" || d.Group == model) && (id == "" || d.ID == id) && !d.Wildcard() {
 			chosen = append(chosen, d)
 		}
@@ -58,6 +62,7 @@ func (a *App) health(w http.ResponseWriter, r *http.Request) {
 		APIBase string `json:"api_base,omitempty"`
 		ID      string `json:"model_id"`
 		Error   string `json:"error,omitempty"`
+		Status  int    `json:"exception_status,omitzero"`
 	}
 	results := make([]result, len(chosen))
 	var group sync.WaitGroup
@@ -70,7 +75,7 @@ func (a *App) health(w http.ResponseWriter, r *http.Request) {
 			defer cancel()
 			results[i] = result{Model: d.Params.Model, APIBase: d.Upstream.Base, ID: d.ID}
 			if err := a.proxy.Probe(ctx, d); err != nil {
-				results[i].Error = string(err.Kind) + ": " + err.Message
+				results[i].Error, results[i].Status = string(err.Kind)+": "+err.Message, err.HTTPStatus()
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"sort"
 	"strings"
@@ -54,8 +55,9 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 	return &proxy.Snapshot{
 		Keys:   auth.NewKeys(a.masterKey, principals),
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
+		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
-			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth)},
+			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth), MockTesting: cfg.General.PermitMockTest},
 	}, problems, nil
 }
 
@@ -150,6 +152,12 @@ func loadPrices(path string) (*usage.Prices, error) {
 
 // defaults turns a deployment's request parameters into edits that take effect where the client said nothing.
 func defaults(params map[string]any) ([]wire.Edit, error) {
+	if extra, ok := params["extra_body"].(map[string]any); ok { // as OpenAI's SDK does: its fields stand beside the others
+		merged := maps.Clone(params)
+		delete(merged, "extra_body")
+		maps.Copy(merged, extra)
+		params = merged
+	}
 	names := make([]string, 0, len(params))
 	for name := range params {
 		names = append(names, name)

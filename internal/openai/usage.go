@@ -150,7 +150,7 @@ func (w *writer) usage(u *llm.Usage, extra bool) {
 		}
 		w.raw("}")
 	}
-	if u.CacheWrite > 0 { // LiteLLM's names, which its clients read
+	if u.CacheWrite+u.CacheRead > 0 && u.CacheKnown { // LiteLLM's names, which its clients read
 		w.int("cache_creation_input_tokens", u.CacheWrite)
 		w.int("cache_read_input_tokens", u.CacheRead)
 	}

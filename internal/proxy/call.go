@@ -43,6 +43,10 @@ type call struct {
 	sse       *wire.SSEReader // so too; nil if the answer is no stream of that kind
 	target    *route.Deployment
 	spoken    llm.Dialect
+	// patience and streamPatience are how long the client itself wants to wait, for all and for a stream's first byte; 0: it didn't say.
+	patience, streamPatience time.Duration
+
+	several   bool // more than one choice was asked for
 	wantUsage bool // an OpenAI stream's client asked for the usage chunk
 
 	rec         usage.Record
@@ -51,6 +55,8 @@ type call struct {
 	sent        bool // the status line has gone out
 	told        bool // the client has the upstream's own error
 	recorded    bool
+	form        []string      // the type of a body that is a form with files
+	characters  int64         // of a text to speak
 	contentType []string      // of a whole answer that isn't JSON (speech)
 	overhead    time.Duration // time spent before the upstream was called
 	buffers     []*[]byte     // go back to the pool at finish
@@ -287,6 +293,7 @@ func (c *call) fail(e *llm.Error) {
 	}
 	h := c.w.Header()
 	c.commonHeaders(h)
+	h["X-Litellm-Response-Cost"] = zero
 	for name, values := range e.Header {
 		h[name] = values
 	}

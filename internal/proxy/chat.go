@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/llm"
@@ -23,6 +24,9 @@ func (c *call) chat() *llm.Error {
 		return err
 	}
 	if err := c.scan(); err != nil {
+		return err
+	}
+	if err := c.lacks(); err != nil {
 		return err
 	}
 	if err := c.choose(); err != nil {
@@ -47,9 +51,14 @@ func (c *call) scan() *llm.Error {
 	if !c.pathModel {
 		raw, ok := c.doc.Get("model")
 		if !ok {
+			c.model = c.r.URL.Query().Get("model")
+		}
+		if !ok && c.model == "" {
 			return llm.Invalid("model", "Missing required parameter: 'model'. Call `/v1/models` to view available models for your key.")
 		}
-		if c.model, ok = c.doc.Str("model"); !ok {
+		if name, isText := c.doc.Str("model"); isText {
+			c.model = name
+		} else if ok {
 			return llm.Invalid("model", "model must be a string, not %.20s", raw)
 		}
 		if stream, ok := c.doc.Get("stream"); ok {
@@ -66,8 +75,38 @@ func (c *call) scan() *llm.Error {
 	c.tier, _ = c.doc.Str("service_tier")
 	if c.dialect == llm.OpenAI && c.stream {
 		c.wantUsage = wantsUsage(c.doc)
+		n, ok := c.doc.Get("n")
+		c.several = ok && string(n) != "1" && string(n) != "null"
 	}
-	return c.refuseCredentials()
+	return c.readOwn()
+}
+
+// lacks names what a body can't do without: a spliced one is not decoded, and an upstream's complaint would cost a round trip.
+func (c *call) lacks() *llm.Error {
+	var path string
+	var fields [2]string
+	switch {
+	case c.op == llm.OpCompletion:
+		path, fields[0] = "/completions", "prompt"
+	case c.dialect == llm.OpenAI:
+		path, fields[0] = "/chat/completions", "messages"
+	case c.dialect == llm.Anthropic:
+		path, fields[0], fields[1] = "/v1/messages", "max_tokens", "messages"
+	case c.dialect == llm.Responses:
+		if _, stored := c.doc.Get("prompt"); stored {
+			return nil // a stored prompt brings its own input
+		}
+		path, fields[0] = "/responses", "input"
+	}
+	for _, field := range fields {
+		if field == "" {
+			break
+		}
+		if _, ok := c.doc.Get(field); !ok {
+			return missingField(path, field)
+		}
+	}
+	return nil
 }
 
 // choose checks that the caller may have the model and picks the deployment.
@@ -314,14 +353,17 @@ func (c *call) upstreamFault(err error) *llm.Error {
 	return e
 }
 
+// hint reports whether a parameter changes what a call costs, not what it answers: nobody's call is refused for the want of it.
+func hint(name string) bool { return name == "cache_control" || name == "prompt_cache_key" }
+
 // drop warns of what the target can't express, or refuses where the configuration says so.
 func (c *call) drop(names []string) *llm.Error {
 	if len(names) == 0 {
 		return nil
 	}
 	list := strings.Join(names, ", ")
-	if !c.target.DropParams {
-		e := llm.Invalid(names[0], "%s does not support parameters: [%s], for model=%s. To drop these, set `litellm_settings: drop_params: true`.",
+	if lost := slices.IndexFunc(names, func(name string) bool { return !hint(name) }); lost >= 0 && !c.target.DropParams {
+		e := llm.Invalid(names[lost], "%s does not support parameters: [%s], for model=%s. To drop these, set `litellm_settings: drop_params: true`.",
 			c.target.Upstream.Provider, list, c.model)
 		e.Type = "invalid_request_error"
 		return e

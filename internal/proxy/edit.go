@@ -26,22 +26,6 @@ func ownField(name []byte) bool {
 	return false
 }
 
-// refuseCredentials refuses a body that brings its own upstream address or key: it would send ours to a stranger.
-func (c *call) refuseCredentials() *llm.Error {
-	if c.snap.Settings.ClientCredentials {
-		return nil
-	}
-	for i := range c.doc.Fields {
-		switch string(c.doc.Fields[i].Name) {
-		case "api_base", "base_url", "api_key":
-			name := string(c.doc.Fields[i].Name)
-			return &llm.Error{Kind: llm.ErrAuth, Type: "auth_error", Param: name, Message: "Authentication Error, Rejected Request: " + name +
-				" is not allowed in request body. Clientside passing of credentials is off; set general_settings.allow_client_side_credentials to allow it."}
-		}
-	}
-	return nil
-}
-
 // ownFields appends the edits that take the gateway's own fields out of the body. LiteLLM's object form of metadata is its own too,
 // where OpenAI's has string values: it stays unless a value isn't a string.
 func (c *call) ownFields(edits []wire.Edit) []wire.Edit {

@@ -4,7 +4,6 @@ import (
 	"github.com/weir-gateway/weir/internal/gemini"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/openai"
-	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // embed answers with vectors: spliced between OpenAI's own form and an upstream that speaks it, translated otherwise.
@@ -19,7 +18,7 @@ func (c *call) embed() *llm.Error {
 		return err
 	}
 	if _, ok := c.doc.Get("input"); !ok && c.dialect == llm.OpenAI {
-		return llm.Invalid("input", "/embeddings: Missing required parameter: 'input'.")
+		return missingField("/embeddings", "input")
 	}
 	if err := c.choose(); err != nil {
 		return err
@@ -136,47 +135,4 @@ func (c *call) embedTranslated(own llm.SpokenEmbed) *llm.Error {
 	reply := c.buffer()
 	*reply = served.EncodeEmbedResponse(*reply, answer, req, c.shownModel())
 	return c.reply(resp.Header, *reply)
-}
-
-// forward passes on what only OpenAI's dialect has and an upstream of it serves: images, moderations, speech, rerank.
-func (c *call) forward() *llm.Error {
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	if err := c.readBody(); err != nil {
-		return err
-	}
-	if err := c.scan(); err != nil {
-		return err
-	}
-	if err := c.choose(); err != nil {
-		return err
-	}
-	c.spoken = llm.OpenAI
-	c.rec.Out = c.spoken
-	edits, err := c.edits()
-	if err != nil {
-		return err
-	}
-	out := c.buffer()
-	*out = c.doc.Splice(*out, edits...)
-	resp, err := c.send(c.op, *out)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return c.upstreamError(resp, codecs[llm.OpenAI])
-	}
-	b, err := c.readReply(resp)
-	if err != nil {
-		return err
-	}
-	if from, to := wire.FindValue(b, "usage"); from >= 0 {
-		tap := codecs[llm.OpenAI].NewTap()
-		_ = tap.Body(append(append([]byte(`{"choices":[],"usage":`), b[from:to]...), '}')) // only the usage is wanted: the answer is not a chat's
-		c.seen = *tap.Seen()
-	}
-	c.contentType = resp.Header["Content-Type"]
-	return c.reply(resp.Header, b)
 }

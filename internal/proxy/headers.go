@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/llm"
 )
@@ -14,6 +15,9 @@ func (c *call) commonHeaders(h http.Header) {
 	h["X-Litellm-Call-Id"] = c.headerValue(c.id)
 	h["X-Request-Id"] = c.headerValue(c.requestID())
 	h["X-Litellm-Version"] = c.p.version
+	if c.principal != nil {
+		h["X-Litellm-Key-Spend"] = zero
+	}
 	if c.target == nil {
 		return
 	}
@@ -46,10 +50,17 @@ func (c *call) requestID() string {
 	return c.id
 }
 
-// costHeaders tell what a whole answer cost; a stream's head goes out before anyone knows.
+// costHeaders tell what a whole answer cost; a stream's head goes out before anyone knows. What the key spent is this call's cost, as
+// LiteLLM says it of a key that no database knows.
 func (c *call) costHeaders(h http.Header) {
-	h["X-Litellm-Response-Cost"] = c.headerValue(formatFloat(c.rec.Cost.USD()))
-	h["X-Litellm-Response-Duration-Ms"] = c.headerValue(formatFloat(milliseconds(c.ended.Sub(c.started))))
+	cost := c.headerValue(formatFloat(c.rec.Cost.USD()))
+	h["X-Litellm-Response-Cost"], h["X-Litellm-Key-Spend"] = cost, cost
+	c.durationHeader(h, c.ended)
+}
+
+// durationHeader tells how long the answer took, or a stream's first byte.
+func (c *call) durationHeader(h http.Header, until time.Time) {
+	h["X-Litellm-Response-Duration-Ms"] = c.headerValue(formatFloat(milliseconds(until.Sub(c.started))))
 }
 
 func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
@@ -64,8 +75,16 @@ func (c *call) upstreamHeaders(dst, src http.Header) {
 		dst[prefixed(name)] = values
 		if strings.HasPrefix(name, "X-Ratelimit-") || name == "Retry-After" {
 			dst[name] = values
+		} else if common := anthropicLimits[name]; common != "" {
+			dst[common] = values
 		}
 	}
+}
+
+// anthropicLimits are the limits that Anthropic names in its own way, under the names that clients of OpenAI look for.
+var anthropicLimits = map[string]string{
+	"Anthropic-Ratelimit-Requests-Limit": "X-Ratelimit-Limit-Requests", "Anthropic-Ratelimit-Requests-Remaining": "X-Ratelimit-Remaining-Requests",
+	"Anthropic-Ratelimit-Tokens-Limit": "X-Ratelimit-Limit-Tokens", "Anthropic-Ratelimit-Tokens-Remaining": "X-Ratelimit-Remaining-Tokens",
 }
 
 // prefixed names are remembered: upstreams send the same few. The bound keeps an upstream that makes names up from filling memory.

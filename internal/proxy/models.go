@@ -3,12 +3,14 @@ package proxy
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/openai"
+	"github.com/weir-gateway/weir/internal/route"
 )
 
 // modelEntry is one model in OpenAI's list form, with what LiteLLM adds.
@@ -25,57 +27,112 @@ type modelEntry struct {
 // modelCreated is the constant that LiteLLM and LISA answer: a model has no date of birth.
 const modelCreated = 1677610602
 
-// ServeModels answers GET /v1/models and its siblings: what the key may call. A path that goes on names one model.
+// anthropicEntry is one model in Anthropic's list form.
+type anthropicEntry struct {
+	Type        string `json:"type"`
+	ID          string `json:"id"`
+	DisplayName string `json:"display_name"`
+	CreatedAt   string `json:"created_at"`
+	MaxInput    *int64 `json:"max_input_tokens"`
+	MaxTokens   *int64 `json:"max_tokens"`
+}
+
+// ServeModels answers GET /v1/models and its siblings: what the key may call, in Anthropic's form for a client that names its version. A
+// path that goes on names one model.
 func (p *Proxy) ServeModels(w http.ResponseWriter, r *http.Request) {
-	snap := p.snap.Load()
 	principal, err := p.Identify(r)
 	if err != nil {
 		WriteError(w, err)
 		return
 	}
-	_, id, one := strings.Cut(r.URL.Path, "/models/")
-	if one && id != "" {
-		m, ok := snap.Routes.Find(id)
-		if !ok || !principal.MayCall(id) || !listed(snap.Routes.Names(), id) {
-			body, _ := json.Marshal(map[string]string{"detail": "The model `" + id + "` does not exist or is not accessible"})
-			writeJSON(w, http.StatusNotFound, body)
-			return
+	models := p.snap.Load().models(principal, r.URL.Query().Get("return_wildcard_routes") == "true")
+	if _, id, one := strings.Cut(r.URL.Path, "/models/"); one && id != "" {
+		for i := range models {
+			if models[i].ID == id {
+				writeModel(w, r, &models[i])
+				return
+			}
 		}
-		e := modelEntry{ID: id, Object: "model", Created: modelCreated, OwnedBy: "openai"}
-		if len(m.Deployments) > 0 {
-			describe(&e, m.Deployments[0].Mode, m.Deployments[0].Price.MaxInput, m.Deployments[0].Price.MaxOutput)
-		}
-		writeValue(w, e)
+		body, _ := json.Marshal(map[string]string{"detail": "The model `" + id + "` does not exist or is not accessible"})
+		writeJSON(w, http.StatusNotFound, body)
 		return
 	}
-	list := struct {
+	if r.Header["Anthropic-Version"] != nil {
+		writeAnthropicModels(w, models)
+		return
+	}
+	writeValue(w, struct {
 		Data   []modelEntry `json:"data"`
 		Object string       `json:"object"`
-	}{Data: []modelEntry{}, Object: "list"}
-	for _, name := range snap.Routes.Names() {
-		if !principal.MayCall(name) || (strings.Contains(name, "*") && r.URL.Query().Get("return_wildcard_routes") != "true") {
+	}{models, "list"})
+}
+
+// models lists what the principal may call. A wildcard stands for the models that the price map knows of its provider, and for itself if
+// asked for.
+func (s *Snapshot) models(principal *auth.Principal, wildcards bool) []modelEntry {
+	out := []modelEntry{}
+	seen := map[string]bool{}
+	add := func(name, mode string, input, output int64) {
+		if !seen[name] && principal.MayCall(name) {
+			seen[name] = true
+			out = append(out, modelEntry{name, "model", modelCreated, "openai", mode, input, output})
+		}
+	}
+	for _, name := range s.Routes.Names() {
+		m := s.Routes.Group(name)
+		d := m.Deployments[0]
+		if !strings.Contains(name, "*") {
+			add(name, d.Mode, d.Price.MaxInput, d.Price.MaxOutput)
 			continue
 		}
-		e := modelEntry{ID: name, Object: "model", Created: modelCreated, OwnedBy: "openai"}
-		if m, ok := snap.Routes.Find(name); ok && len(m.Deployments) > 0 {
-			describe(&e, m.Deployments[0].Mode, m.Deployments[0].Price.MaxInput, m.Deployments[0].Price.MaxOutput)
+		if wildcards {
+			add(name, "", 0, 0)
 		}
-		list.Data = append(list.Data, e)
+		if s.Known == nil {
+			continue
+		}
+		for _, known := range s.Known(d.Upstream.Provider) {
+			if part, ok := route.Match(d.Upstream.Model, known.Name); ok {
+				add(strings.Replace(name, "*", part, 1), known.Mode, known.MaxInput, known.MaxOutput)
+			}
+		}
+	}
+	return out
+}
+
+func writeModel(w http.ResponseWriter, r *http.Request, m *modelEntry) {
+	if r.Header["Anthropic-Version"] != nil {
+		writeValue(w, m.anthropic())
+		return
+	}
+	writeValue(w, m)
+}
+
+func (m *modelEntry) anthropic() anthropicEntry {
+	e := anthropicEntry{Type: "model", ID: m.ID, DisplayName: m.ID, CreatedAt: time.Unix(modelCreated, 0).UTC().Format(time.RFC3339)}
+	if m.MaxInputTokens > 0 {
+		e.MaxInput = &m.MaxInputTokens
+	}
+	if m.MaxOutputTokens > 0 {
+		e.MaxTokens = &m.MaxOutputTokens
+	}
+	return e
+}
+
+func writeAnthropicModels(w http.ResponseWriter, models []modelEntry) {
+	list := struct {
+		Data    []anthropicEntry `json:"data"`
+		HasMore bool             `json:"has_more"`
+		FirstID *string          `json:"first_id"`
+		LastID  *string          `json:"last_id"`
+	}{Data: []anthropicEntry{}}
+	for i := range models {
+		list.Data = append(list.Data, models[i].anthropic())
+	}
+	if n := len(models); n > 0 {
+		list.FirstID, list.LastID = &models[0].ID, &models[n-1].ID
 	}
 	writeValue(w, list)
-}
-
-func describe(e *modelEntry, mode string, in, out int64) {
-	e.Mode, e.MaxInputTokens, e.MaxOutputTokens = mode, in, out
-}
-
-func listed(names []string, id string) bool {
-	for _, n := range names {
-		if n == id {
-			return true
-		}
-	}
-	return false
 }
 
 // Identify finds out who makes a request that is not an inference call.

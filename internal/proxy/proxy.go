@@ -22,6 +22,8 @@ type Snapshot struct {
 	Keys     *auth.Keys
 	Routes   *route.Table
 	Settings Settings
+	// Known lists what is known of a provider's models, for lists of what a wildcard stands for; nil: nothing. Not on the hot path.
+	Known func(provider string) []*usage.Price
 }
 
 // Settings are the limits that hold for every call.
@@ -32,6 +34,8 @@ type Settings struct {
 	MaxFrame int   // bytes of one streamed event
 	// ClientCredentials allows api_key and api_base in a request body (general_settings.allow_client_side_credentials).
 	ClientCredentials bool
+	// MockTesting lets clients ask for simulated failures (general_settings.dangerously_allow_mock_testing_request_params).
+	MockTesting bool
 }
 
 // Journal takes the record of a finished call. Append returns once the record would survive the death of the process.

@@ -37,6 +37,9 @@ func (c *call) settle() {
 	}
 	if c.target != nil {
 		r.Cost, r.Priced = c.target.Price.Cost(&r.Usage, c.tier), c.target.Priced
+		if r.Status < 400 && (c.op == llm.OpRerank || c.op == llm.OpSpeech) {
+			r.Cost += c.flatCost()
+		}
 	}
 }
 

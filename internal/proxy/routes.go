@@ -51,6 +51,9 @@ var fixed = map[string]endpoint{
 	"/moderations":           {op: llm.OpModerate, dialect: llm.OpenAI},
 	"/images/generations":    {op: llm.OpImage, dialect: llm.OpenAI},
 	"/audio/speech":          {op: llm.OpSpeech, dialect: llm.OpenAI},
+	"/audio/transcriptions":  {op: llm.OpTranscribe, dialect: llm.OpenAI},
+	"/audio/translations":    {op: llm.OpTranslation, dialect: llm.OpenAI},
+	"/images/edits":          {op: llm.OpImageEdit, dialect: llm.OpenAI},
 	"/rerank":                {op: llm.OpRerank, dialect: llm.OpenAI},
 	"/messages":              {op: llm.OpChat, dialect: llm.Anthropic},
 	"/messages/count_tokens": {op: llm.OpCount, dialect: llm.Anthropic},
@@ -79,6 +82,9 @@ func matchFixed(path string) (endpoint, bool) {
 	path = strings.TrimPrefix(path, "/cursor")
 	if rest, ok := strings.CutPrefix(path, "/anthropic"); ok && strings.HasPrefix(rest, "/v1/messages") {
 		path = rest
+	}
+	if rest, ok := strings.CutPrefix(path, "/openai"); ok && strings.HasPrefix(rest, "/v1/") {
+		path = rest // Azure's newer form of address
 	}
 	if path == "/v2/rerank" {
 		path = "/rerank"

@@ -52,6 +52,7 @@ func (d *downstream) flush() error {
 		c.sent = true
 		h := c.w.Header()
 		c.commonHeaders(h)
+		c.durationHeader(h, c.p.now())
 		c.upstreamHeaders(h, d.head)
 		h["Content-Type"] = streamTypes[c.served.ContentType(true)]
 		if h["Content-Type"] == nil || c.array {
@@ -125,6 +126,10 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 			c.seen = *tap.Seen()
 			if err == io.EOF && c.spoken == llm.Converse && c.seen.Finish != "" {
 				down.ended = true // messageStop was seen: metadata comes after the end, and not from everyone who speaks Bedrock's language
+			} else if err == io.EOF && !down.ended && c.saidAll() {
+				*down.buf = append(*down.buf, "data: [DONE]\n\n"...)
+				down.ended = true
+				c.record()
 			}
 			return c.streamOver(down, err)
 		}
@@ -188,6 +193,12 @@ func (c *call) passFault(down *downstream, frames wire.FrameReader, f wire.Frame
 func (c *call) holdsKey(b []byte) bool {
 	key := c.target.Params.APIKey.Reveal()
 	return key != "" && bytes.Contains(b, []byte(key))
+}
+
+// saidAll reports whether a stream of chat completions that closed cleanly was whole without its [DONE], which some servers leave out: the
+// one choice there is has its finish reason.
+func (c *call) saidAll() bool {
+	return c.dialect == llm.OpenAI && c.seen.Finish != "" && !c.several
 }
 
 // renameFrame appends a server-sent event with the model's name replaced; any other frame as it came.

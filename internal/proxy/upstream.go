@@ -21,12 +21,9 @@ func (c *call) send(op llm.Op, body []byte) (*http.Response, *llm.Error) {
 	}
 	egress.SetBody(req, body)
 	c.forwardHeaders(req.Header)
-	t := c.target.Timeouts
-	if c.stream {
-		t = c.target.Stream
-	}
+	c.contentTypeOf(req)
 	c.overhead = c.p.now().Sub(c.started)
-	resp, err := c.p.out.Do(req, t)
+	resp, err := c.p.out.Do(req, c.timeouts())
 	if err != nil {
 		return nil, c.transportError(err)
 	}

@@ -156,6 +156,9 @@ func NewTable(deployments []*Deployment, aliases map[string]config.Alias, price 
 // Names lists the public names in order, wildcards included.
 func (t *Table) Names() []string { return t.names }
 
+// Group gives the model that stands under a configured name, wildcards included; nil if there is none.
+func (t *Table) Group(name string) *Model { return t.models[name] }
+
 // Find gives the model for a name a client asked for: by name, by a deployment's id, then by the most specific wildcard.
 func (t *Table) Find(name string) (*Model, bool) {
 	if m, ok := t.models[name]; ok && !strings.Contains(name, "*") {
@@ -168,7 +171,7 @@ func (t *Table) Find(name string) (*Model, bool) {
 		return m.(*Model), true
 	}
 	for _, w := range t.wild {
-		if part, ok := match(w.Name, name); ok {
+		if part, ok := Match(w.Name, name); ok {
 			return t.resolve(w, name, part), true
 		}
 	}
@@ -191,8 +194,8 @@ func (t *Table) resolve(w *Model, name, part string) *Model {
 	return m
 }
 
-// match reports whether name fits a pattern with one *, and what the * stands for.
-func match(pattern, name string) (string, bool) {
+// Match reports whether name fits a pattern with one *, and what the * stands for.
+func Match(pattern, name string) (string, bool) {
 	head, tail, _ := strings.Cut(pattern, "*")
 	if len(name) < len(head)+len(tail) || !strings.HasPrefix(name, head) || !strings.HasSuffix(name, tail) {
 		return "", false

@@ -173,11 +173,43 @@ func (p *Price) All() (usd map[string]float64, supports map[string]bool) {
 	return usd, supports
 }
 
+// Models lists what the map knows of a provider, by the provider's own names for its models (Price.Name), in order. Fine-tuned variants
+// and sizes of pictures are prices, not models. It reads the whole map: not for the hot path.
+func (p *Prices) Models(provider string) []*Price {
+	var out []*Price
+	seen := map[string]bool{}
+	for _, t := range []*table{p.user, p.base()} {
+		if t == nil {
+			continue
+		}
+		for line := range bytes.Lines(t.models) {
+			name, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("\t"))
+			owner, _, _ := bytes.Cut(rest, []byte("\t"))
+			own := strings.TrimPrefix(string(name), provider+"/")
+			if string(owner) != provider || seen[own] || strings.HasPrefix(own, "ft:") || strings.ContainsAny(own, "*") {
+				continue
+			}
+			found, ok := t.parse(string(name), string(rest))
+			if !ok || found.Mode == "image_generation" && strings.Contains(own, "/") {
+				continue
+			}
+			seen[own] = true
+			found.Name = own
+			out = append(out, found)
+		}
+	}
+	return out
+}
+
 func (t *table) price(name string) (*Price, bool) {
 	line, ok := t.find(name)
 	if !ok {
 		return nil, false
 	}
+	return t.parse(name, line)
+}
+
+func (t *table) parse(name, line string) (*Price, bool) {
 	parts := strings.Split(line, "\t")
 	if len(parts) != 6 {
 		return nil, false
