@@ -161,6 +161,7 @@ func caller(tb testing.TB, p *proxy.Proxy, stream bool, size int) func() {
 // the journal included. Who raises it should know why.
 func TestAllocations(t *testing.T) {
 	f := func(name string, ceiling float64, call func()) {
+		ceiling *= raceSlack
 		t.Helper()
 		for range 100 { // fill the pools
 			call()
