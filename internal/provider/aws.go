@@ -112,22 +112,28 @@ func (a *awsAuth) stated() string {
 	return a.setup.env("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 }
 
-// config loads the SDK's configuration once.
+// config is the SDK's configuration, made once. It is loaded from files and the environment only where the credentials are to be found
+// there.
 func (a *awsAuth) config(ctx context.Context) (*aws.Config, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.loaded != nil {
 		return a.loaded, nil
 	}
-	opts := []func(*awsconfig.LoadOptions) error{awsconfig.WithHTTPClient(a.setup.HTTP)}
+	k, static := a.static()
+	if static || a.params.WebIdentityToken != "" {
+		a.loaded = &aws.Config{Region: or(a.stated(), usualRegion), HTTPClient: a.setup.HTTP, Credentials: awscredentials.StaticCredentialsProvider{Value: k}}
+		return a.loaded, nil
+	}
+	opts := []func(*awsconfig.LoadOptions) error{}
 	if a.params.Profile != "" {
 		opts = append(opts, awsconfig.WithSharedConfigProfile(a.params.Profile))
 	}
-	if k, ok := a.static(); ok {
-		opts = append(opts, awsconfig.WithCredentialsProvider(awscredentials.StaticCredentialsProvider{Value: k}))
-	}
 	if r := a.stated(); r != "" {
 		opts = append(opts, awsconfig.WithRegion(r))
+	}
+	if a.setup.env("AWS_CA_BUNDLE") == "" { // with it the SDK insists on a client of its own, to add the certificates to
+		opts = append(opts, awsconfig.WithHTTPClient(a.setup.HTTP))
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, opts...)
 	if err != nil {

@@ -171,13 +171,13 @@ func (u *Upstream) shape() {
 func (u *Upstream) Supports(op llm.Op) bool { return u.Ops.Has(op) }
 
 // String names the upstream without anything secret.
-func (u *Upstream) String() string { return u.Provider + "/" + u.Model }
+func (u Upstream) String() string { return u.Provider + "/" + u.Model }
 
 // GoString keeps the credentials out of %#v.
-func (u *Upstream) GoString() string { return "provider.Upstream(" + u.String() + ")" }
+func (u Upstream) GoString() string { return "provider.Upstream(" + u.String() + ")" }
 
 // Format keeps the credentials out of every verb, %+v included.
-func (u *Upstream) Format(s fmt.State, _ rune) { io.WriteString(s, u.String()) }
+func (u Upstream) Format(s fmt.State, _ rune) { io.WriteString(s, u.String()) }
 
 // call is one request to be made.
 type call struct {

@@ -181,7 +181,11 @@ func (d *vertexDriver) root(u *Upstream) (*url.URL, error) {
 	base := d.base
 	if base == nil {
 		var err error
-		if base, err = parseBase("vertex_location", vertexAddress(d.location)); err != nil {
+		location := d.location
+		if u.route == vertexExpressed {
+			location = "global"
+		}
+		if base, err = parseBase("vertex_location", vertexAddress(location)); err != nil {
 			return nil, err
 		}
 	}
