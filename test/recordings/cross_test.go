@@ -37,6 +37,9 @@ func checkCross(t *testing.T, l *lane, in llm.Dialect, x *exchange, p problem) {
 	if got == nil {
 		return
 	}
+	for _, f := range strange(in, x.Stream, a.Body) {
+		p("%s", f)
+	}
 	want := wanted(x)
 	if want.Finish == "" { // the upstream gave no reason, but every dialect must
 		want.Finish = finishClass("stop", len(want.Calls) > 0)
@@ -69,8 +72,16 @@ func checkCross(t *testing.T, l *lane, in llm.Dialect, x *exchange, p problem) {
 // checkForeignError: the status and the message survive the change of dialect.
 func checkForeignError(t *testing.T, in llm.Dialect, x *exchange, status int, body []byte, p problem) {
 	t.Helper()
-	var want, got any
-	want, got = messageIn(t, x.Reply), messageIn(t, body)
+	want, got := messageIn(t, x.Reply), messageIn(t, body)
+	if in == llm.OpenAI || in == llm.Responses {
+		var v any
+		if err := json.Unmarshal(body, &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range failing(v, schemas()["ErrorResponse"], "ErrorResponse") {
+			p("schema: %s", f)
+		}
+	}
 	if status != x.Status || want != got {
 		p("status %d, recorded %d; message %q, recorded %q", status, x.Status, got, want)
 	}

@@ -113,6 +113,14 @@ func TestReplay(t *testing.T) {
 func replay(t *testing.T, c *tally, l *lane, x *exchange) {
 	t.Helper()
 	c.run(t, x, x.Dialect, func(p problem) { checkSame(t, l, x, p) })
+	if x.Op == opEmbed {
+		in := llm.OpenAI
+		if x.Dialect == in {
+			in = llm.Gemini
+		}
+		c.run(t, x, in, func(p problem) { checkEmbed(t, l, in, x, p) })
+		return
+	}
 	if x.Want == nil || x.Op != opChat {
 		return
 	}
