@@ -12,9 +12,12 @@ type place uint8
 
 const (
 	onlyText  place = iota // system
-	inMessage              // a turn
+	inMessage              // a user's turn
+	inAnswer               // an assistant's turn
 	inResult               // a tool's result
 )
+
+func (w place) turn() bool { return w == inMessage || w == inAnswer }
 
 // usable is the parts that a request can carry, in a form of their own where another dialect's needs one. The rest is dropped and, unless
 // nobody could want it, named.
@@ -52,15 +55,15 @@ func (e *encoder) use(p llm.Part, where place) (llm.Part, bool) {
 		}
 		return llm.Part{Kind: llm.KindText, Text: string(p.Raw), Cache: p.Cache}, len(p.Raw) > 0
 	case llm.KindReasoning:
-		return p, where == inMessage && (e.trusted(p.Signature, p.SignedBy) || e.own && p.Signature == "")
+		return p, where.turn() && (e.trusted(p.Signature, p.SignedBy) || e.own && p.Signature == "")
 	case llm.KindRedacted:
-		return p, where == inMessage && e.trusted(p.Data, p.SignedBy)
+		return p, where.turn() && e.trusted(p.Data, p.SignedBy)
 	case llm.KindNative:
 		return e.useNative(p)
 	case llm.KindToolCall:
-		return p, where == inMessage && p.Call != nil
+		return p, where.turn() && p.Call != nil
 	case llm.KindToolResult:
-		if p.Result == nil || where != inMessage {
+		if p.Result == nil || !where.turn() {
 			return p, false
 		}
 		r := *p.Result
@@ -76,6 +79,14 @@ func (e *encoder) use(p llm.Part, where place) (llm.Part, bool) {
 // trusted says whether a signed or redacted part may go to the model: Bedrock takes back its own, and its Claude models Anthropic's.
 func (e *encoder) trusted(signature string, by llm.Dialect) bool {
 	return signature != "" && (by == llm.Converse || by == llm.Anthropic && (e.f.claude() || e.f.maker == ""))
+}
+
+// callID is the id of a call as the model takes it: Claude has no . and : in it, though Bedrock has.
+func (e *encoder) callID(id string) string {
+	if e.f.claude() {
+		return ToolName(id)
+	}
+	return toolID(id)
 }
 
 // cacheFor is a foreign cache mark as the model takes it.
@@ -144,6 +155,13 @@ var mediaNames = map[llm.Kind]string{
 // stays, for blocks to refuse.
 func (e *encoder) useMedia(p llm.Part, where place) (llm.Part, bool) {
 	name := mediaNames[p.Kind]
+	if where == inAnswer && !e.own { // only the user shows things; what the assistant said aloud it has also said in words
+		if p.Media != nil && p.Media.Transcript != "" {
+			return llm.Part{Kind: llm.KindText, Text: p.Media.Transcript, Cache: p.Cache}, true
+		}
+		e.drop(name)
+		return p, false
+	}
 	if p.Media == nil || where == onlyText && !(e.own && set(p.Extra[guardKey])) || p.Kind == llm.KindAudio && where == inResult ||
 		!e.own && (p.Kind == llm.KindAudio || p.Kind == llm.KindVideo) && e.deaf() {
 		e.drop(name)
@@ -229,11 +247,11 @@ func (e *encoder) part(p *llm.Part, path string) {
 	case llm.KindRedacted:
 		e.redacted(joinRedacted(p.Data, llm.Converse))
 	case llm.KindToolCall:
-		e.toolUse(toolID(p.Call.ID), ToolName(p.Call.Name), p.Call.ArgumentsObject())
+		e.toolUse(e.callID(p.Call.ID), ToolName(p.Call.Name), p.Call.ArgumentsObject())
 	case llm.KindToolResult:
 		e.object("")
 		e.object("toolResult")
-		e.str("toolUseId", toolID(p.Result.CallID))
+		e.str("toolUseId", e.callID(p.Result.CallID))
 		e.array("content")
 		e.blocks(p.Result.Parts, path+".toolResult.content")
 		e.end(']')

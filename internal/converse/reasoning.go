@@ -20,6 +20,7 @@ func (t thinking) forbids() bool { return t.claude }
 const (
 	minBudget     = 1024
 	defaultBudget = 8192 // where a model without adaptive thinking shall decide itself: medium
+	defaultAnswer = 4096 // room for the answer beyond a budget, where the client set no limit
 )
 
 // reasoning settles what is asked of the model's thinking. What it can't be asked is dropped.

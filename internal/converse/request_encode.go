@@ -106,7 +106,11 @@ func (e *encoder) conversation() (system []llm.Part) {
 			e.dropExtra("messages.", m.Extra)
 			m.Extra = nil
 		}
-		m.Parts = e.usable(m.Parts, inMessage)
+		where := inMessage
+		if m.Role == llm.RoleAssistant {
+			where = inAnswer
+		}
+		m.Parts = e.usable(m.Parts, where)
 		if len(m.Parts) > 0 || e.own {
 			kept = append(kept, m)
 		}
@@ -167,13 +171,16 @@ func (e *encoder) message(m *llm.Message, path string) {
 func (e *encoder) inference() {
 	r := e.req
 	w := writer{}
-	if r.MaxTokens != nil {
-		n := *r.MaxTokens
+	if budget := e.think.budget; r.MaxTokens != nil || budget > 0 {
+		n := budget + defaultAnswer // without a limit some models stop at less than the budget, which Bedrock refuses
+		if r.MaxTokens != nil {
+			n = *r.MaxTokens
+			if budget > 0 && n <= budget {
+				n += budget // the budget is part of it
+			}
+		}
 		if !e.own {
 			n = max(n, 1)
-			if e.think.budget > 0 && n <= e.think.budget {
-				n += e.think.budget // the budget is part of it
-			}
 			if e.t.MaxOutput > 0 {
 				n = min(n, e.t.MaxOutput)
 			}

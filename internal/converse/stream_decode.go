@@ -28,6 +28,7 @@ type streamDecoder struct {
 type inBlock struct {
 	at    int
 	kind  llm.Kind
+	input bool // some of a call's input came
 	whole bool
 	head  object // of a gathered tool block: toolUse or toolResult
 	name  string // its member's name
@@ -261,6 +262,7 @@ func (d *streamDecoder) input(dst []llm.Event, index int64, s string) []llm.Even
 	case b.whole:
 		b.text = append(b.text, s...)
 	default:
+		b.input = true
 		dst = append(dst, llm.Event{Kind: llm.EventDelta, Index: b.at, Text: s})
 	}
 	return dst
@@ -287,6 +289,10 @@ func (d *streamDecoder) close(dst []llm.Event, b *inBlock) []llm.Event {
 		b.at = d.n
 		d.n++
 		dst = append(dst, llm.Event{Kind: llm.EventPartStart, Index: b.at, Part: p})
+	}
+	if b.kind == llm.KindToolCall && !b.input {
+		// A call without arguments comes without input; whoever reads them as JSON wants an object.
+		dst = append(dst, llm.Event{Kind: llm.EventDelta, Index: b.at, Text: "{}"})
 	}
 	return append(dst, llm.Event{Kind: llm.EventPartStop, Index: b.at})
 }

@@ -392,6 +392,10 @@ func (s *streamEncoder) close(b *outBlock) {
 		s.flush(b)
 	}
 	b.closed = true
+	if b.part.Kind == llm.KindToolCall && len(b.args) == 0 {
+		b.text = append(b.text, "{}"...)
+		s.flush(b)
+	}
 	if b.opened {
 		s.event()
 		s.w.int("contentBlockIndex", int64(b.at))

@@ -117,7 +117,7 @@ func (e *encoder) choose() {
 		}
 	case mode == llm.ChoiceAuto:
 		e.choice = choice{"auto", ""}
-	case !forced, e.think.forbids(), !required:
+	case !forced, e.think.forbids(), !required, mode == llm.ChoiceTool && !e.offers(name):
 		e.drop("tool_choice")
 	case mode == llm.ChoiceRequired:
 		e.choice = choice{"any", ""}
@@ -125,10 +125,13 @@ func (e *encoder) choose() {
 		e.choice = choice{"tool", name}
 	default: // any of one
 		e.tools = slices.DeleteFunc(slices.Clone(e.tools), func(t llm.Tool) bool { return t.Name != name })
-		if len(e.tools) > 0 {
-			e.choice = choice{"any", ""}
-		}
+		e.choice = choice{"any", ""}
 	}
+}
+
+// offers says that the model sees a tool of that name.
+func (e *encoder) offers(name string) bool {
+	return slices.ContainsFunc(e.tools, func(t llm.Tool) bool { return t.Name == name })
 }
 
 // mustAnswer makes the model call AnswerTool, or any tool where the client has its own and may want them called.
