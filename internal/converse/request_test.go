@@ -82,7 +82,7 @@ func TestEncodeRequest_foreign(t *testing.T) {
 	f("budget", claude37, llm.Request{Reasoning: budget(2000), MaxTokens: llm.Ptr(int64(1000)), Temperature: llm.Ptr(0.2)},
 		`{"inferenceConfig":{"maxTokens":3000},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2000}}}`, "temperature")
 	f("effort as budget", claude45, llm.Request{Reasoning: effort("low")},
-		`{"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2048}}}`)
+		`{"inferenceConfig":{"maxTokens":6144},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2048}}}`)
 	f("adaptive", claude47, llm.Request{Reasoning: effort("high")},
 		`{"outputConfig":{"effort":"high"},"additionalModelRequestFields":{"thinking":{"type":"adaptive","display":"summarized"}}}`)
 	f("off", claude47, llm.Request{Reasoning: effort("none")}, `{"additionalModelRequestFields":{"thinking":{"type":"disabled"}}}`)
@@ -118,6 +118,7 @@ func TestEncodeRequest_foreign(t *testing.T) {
 	f("schema by a tool", nova1, llm.Request{Format: schema}, `{"toolConfig":{"tools":[{"toolSpec":{"name":"weir_structured_answer",
 		"description":"Gives the answer. Call it to answer; write no other text.","inputSchema":{"json":`+string(schema.Schema)+`}}}],
 		"toolChoice":{"tool":{"name":"weir_structured_answer"}}}}`)
+	f("schema of no object", nova1, llm.Request{Format: &llm.Format{Type: "json_schema", Schema: llm.Raw(`{"type":"array"}`)}}, `{}`, "response_format")
 	f("schema nowhere", llama, llm.Request{Format: schema}, `{}`, "response_format")
 	f("json_object", claude45, llm.Request{Format: &llm.Format{Type: "json_object"}}, `{}`, "response_format")
 

@@ -1,6 +1,8 @@
 package converse
 
 import (
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/wire"
 )
@@ -280,11 +282,11 @@ func (s *streamEncoder) flush(b *outBlock) {
 			})
 		}
 		if len(b.text) > 0 {
-			s.blockDelta(b, func(w *writer) { w.object("toolUse"); w.text0("input", b.text); w.end('}') })
+			s.blockDelta(b, func(w *writer) { w.object("toolUse"); w.bytes("input", b.text); w.end('}') })
 		}
 	case llm.KindReasoning:
 		if len(b.text) > 0 {
-			s.reasoning(b, func(w *writer) { w.text0("text", b.text) })
+			s.reasoning(b, func(w *writer) { w.bytes("text", b.text) })
 		}
 		if b.signature != "" {
 			s.reasoning(b, func(w *writer) { w.str("signature", joinSignature(b.signature, b.signedBy)) })
@@ -307,16 +309,16 @@ func (s *streamEncoder) flush(b *outBlock) {
 		}
 		b.citations = nil
 		if len(b.text) > 0 {
-			s.blockDelta(b, func(w *writer) { w.text0("text", b.text) })
+			s.blockDelta(b, func(w *writer) { w.bytes("text", b.text) })
 		}
 	}
 	b.text = b.text[:0]
 }
 
-// text0 writes a string that is held as bytes.
-func (w *writer) text0(name string, v []byte) {
+// bytes writes a string that is held as bytes.
+func (w *writer) bytes(name string, v []byte) {
 	w.name(name)
-	w.b = appendString(w.b, string(v))
+	w.b, _ = jsontext.AppendQuote(w.b, v) // the error tells of bytes that are not UTF-8, which were replaced
 }
 
 func (s *streamEncoder) open(b *outBlock) {

@@ -54,6 +54,9 @@ func (e *encoder) structure() {
 		e.f.maker != "claude" && e.f.maker != "nova" {
 		return
 	}
+	if t := members(f.Schema).get("type"); set(t) && text(t) != "object" {
+		return // arguments are an object
+	}
 	description := f.Description
 	if description == "" {
 		description = "Gives the answer. Call it to answer; write no other text."
