@@ -185,7 +185,7 @@ func (d *compat) shape(u *Upstream) {
 		u.Ops |= textOnly
 	}
 	switch {
-	case !u.Ops.Has(llm.OpChat):
+	case !u.Ops.Has(llm.OpChat) && !u.Ops.Has(llm.OpCompletion):
 		u.Dialects = nil
 	case responses || d.mode == "responses" || u.Dialects != nil && u.Dialects[0] == llm.Responses:
 		u.Dialects = []llm.Dialect{llm.Responses} // alone: such models have no other

@@ -312,4 +312,5 @@ func TestDialects(t *testing.T) {
 	f(m("bedrock/x", ""), "", llm.Converse)
 	f(m("demo/x", ""), "", llm.Dialects...)
 	f(m("voyage/x", ""), "")
+	f(m("text-completion-openai/x", ""), "", llm.OpenAI)
 }
