@@ -53,6 +53,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 		return err
 	}
 	banner(stdout, a, *configPath, time.Since(started))
+	settle()
 	return a.Run(ctx)
 }
 
@@ -62,6 +63,12 @@ func tune(env func(string) string) {
 	if env("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
+}
+
+// settle gives back to the operating system what only starting up needed: garbage, and the pages of the program that ran once.
+func settle() {
+	debug.FreeOSMemory()
+	dropProgramPages()
 }
 
 // logger makes the log from the flags.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -30,6 +31,7 @@ func BenchmarkScan(b *testing.B) {
 	run("openai", recorded(b, "requests")["openai_chat-completions.json"])
 	run("anthropic", recorded(b, "requests")["anthropic_messages.json"])
 	run("200KB", largeBody())
+	run("prose", []byte(`{"model":"gpt-4o","messages":[{"role":"user","content":"`+strings.Repeat("All work and no play makes Jack a dull boy. ", 4654)+`"}]}`))
 }
 
 func BenchmarkSplice(b *testing.B) {
