@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -114,7 +115,18 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// quietLog takes what net/http has to say about connections into our log, as debug: a client that hangs up is no news.
-func quietLog(l *slog.Logger) *log.Logger {
-	return slog.NewLogLogger(l.Handler(), slog.LevelDebug)
+// quietLog takes what net/http has to say about connections into our log, as debug: a client that hangs up is no news. A panic is.
+func quietLog(l *slog.Logger) *log.Logger { return log.New(connectionLog{l}, "", 0) }
+
+type connectionLog struct{ log *slog.Logger }
+
+// Write logs one line of net/http's.
+func (c connectionLog) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	if strings.HasPrefix(text, "http: panic") {
+		c.log.Error("a call ended in a panic", "error", text)
+	} else {
+		c.log.Debug("connection", "message", text)
+	}
+	return len(line), nil
 }

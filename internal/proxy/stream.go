@@ -127,7 +127,8 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 			if err == io.EOF && c.spoken == llm.Converse && c.seen.Finish != "" {
 				down.ended = true // messageStop was seen: metadata comes after the end, and not from everyone who speaks Bedrock's language
 			} else if err == io.EOF && !down.ended && c.saidAll() {
-				*down.buf = append(*down.buf, "data: [DONE]\n\n"...)
+				out := down.out()
+				*out = append(*out, "data: [DONE]\n\n"...)
 				down.ended = true
 				c.record()
 			}
@@ -140,7 +141,7 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 			return c.broken(down, "the upstream sent a malformed event")
 		case mark&llm.MarkError != 0:
 			c.seen = *tap.Seen()
-			if c.dialect != llm.OpenAI && (c.sent || len(*down.buf) > 0) && !c.holdsKey(f.Raw) {
+			if c.dialect != llm.OpenAI && (c.sent || down.buf != nil) && !c.holdsKey(f.Raw) {
 				c.passFault(down, frames, f)
 			}
 			return c.streamFault(down, c.seen.Err)
@@ -178,7 +179,8 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 func (c *call) passFault(down *downstream, frames wire.FrameReader, f wire.Frame) {
 	c.told = true
 	for more := 0; more < maxGather; more += len(f.Raw) {
-		*down.buf = append(*down.buf, f.Raw...)
+		out := down.out()
+		*out = append(*out, f.Raw...)
 		if !frames.Buffered() && down.flush() != nil {
 			return
 		}
