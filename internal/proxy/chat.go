@@ -17,13 +17,7 @@ var completions = openai.Completions
 // chat is the hot path, for every dialect. It reads top to bottom; what comes later (limits, history, guardrails, cache, retries) has its
 // place as a plain call between these lines.
 func (c *call) chat() *llm.Error {
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	if err := c.readBody(); err != nil {
-		return err
-	}
-	if err := c.scan(); err != nil {
+	if err := c.admit(); err != nil {
 		return err
 	}
 	if err := c.lacks(); err != nil {
@@ -39,6 +33,17 @@ func (c *call) chat() *llm.Error {
 		}
 		return err
 	}
+}
+
+// admit lets a call in: a known key, a body within the limits, JSON that means one thing.
+func (c *call) admit() *llm.Error {
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	return c.scan()
 }
 
 // scan reads the top level of the body: model, stream and the fields that are the gateway's own, and where their bytes stand.
@@ -173,25 +178,35 @@ func (c *call) wrongPath(err *llm.Error) bool {
 
 // splice forwards the client's bytes with the model's name replaced and the gateway's own fields taken out, and the answer's bytes back.
 func (c *call) splice() *llm.Error {
-	edits, err := c.edits()
-	if err != nil {
-		return err
-	}
-	out := c.bufferFor(c.size)
-	*out = c.doc.Splice(*out, edits...)
-	resp, err := c.send(c.op, *out)
+	resp, err := c.sendSpliced(c.speaks())
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return c.upstreamError(resp, c.speaks())
-	}
 	tap := c.speaks().NewTap()
 	if c.stream && c.isStream(resp) {
 		return c.spliceStream(resp, tap)
 	}
 	return c.spliceBody(resp, tap)
+}
+
+// sendSpliced sends the client's body on, edited, and gives a 2xx answer; the caller closes its body.
+func (c *call) sendSpliced(speaks llm.Spoken) (*http.Response, *llm.Error) {
+	edits, err := c.edits()
+	if err != nil {
+		return nil, err
+	}
+	out := c.bufferFor(c.size)
+	*out = c.doc.Splice(*out, edits...)
+	resp, err := c.send(c.op, *out)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		return nil, c.upstreamError(resp, speaks)
+	}
+	return resp, nil
 }
 
 // spliceBody passes a whole answer on. It is read whole first: the record needs its usage, and is written before the last byte goes out.
@@ -242,6 +257,7 @@ func (c *call) translate() *llm.Error {
 	if err := c.inlineMedia(req); err != nil {
 		return err
 	}
+	c.tools = renamedTools(c.spoken, req)
 	speaks := c.speaks()
 	out := c.buffer()
 	body, dropped, encodeErr := speaks.EncodeRequest(*out, req, &c.target.Upstream.Target)
@@ -279,6 +295,7 @@ func (c *call) translate() *llm.Error {
 		return c.upstreamFault(decodeErr)
 	}
 	c.note(answer)
+	c.tools.restore(answer)
 	if c.stream {
 		return c.sendEvents(resp.Header, answer, req)
 	}

@@ -33,13 +33,7 @@ func whatever(encode func([]byte, *llm.Request, *llm.Target) ([]byte, []string, 
 
 // count says how many tokens a request would take: asked of an upstream that can tell, estimated with a tokenizer otherwise.
 func (c *call) count() *llm.Error {
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	if err := c.readBody(); err != nil {
-		return err
-	}
-	if err := c.scan(); err != nil {
+	if err := c.admit(); err != nil {
 		return err
 	}
 	if err := c.choose(); err != nil {
@@ -75,6 +69,12 @@ func (c *call) countUpstream(req *llm.Request) (int64, *llm.Error) {
 	body, encodeErr := speaks.encode(nil, req, &c.target.Upstream.Target)
 	if encodeErr != nil {
 		return -1, llm.AsError(encodeErr)
+	}
+	if edits := c.target.Upstream.Edits(llm.OpCount, c.spoken, false); len(edits) > 0 {
+		var err *llm.Error
+		if body, err = c.edit(body, edits); err != nil {
+			return -1, err
+		}
 	}
 	resp, err := c.send(llm.OpCount, body)
 	if err != nil {

@@ -48,7 +48,9 @@ func stringMap(v []byte) bool {
 // OpenAI stream always asked for its usage.
 func (c *call) edits() ([]wire.Edit, *llm.Error) {
 	u := c.target.Upstream
-	edits := c.ownFields(make([]wire.Edit, 0, 8))
+	// The provider's own edits come first, for of two edits of one field the first counts: an upstream that has the model in its address
+	// wants none in the body.
+	edits := c.ownFields(append(make([]wire.Edit, 0, 8), u.Edits(c.op, c.spoken, c.stream)...))
 	if !c.pathModel || c.dialect == llm.OpenAI {
 		if _, ok := c.doc.Get("model"); u.Model != c.model || !ok {
 			quoted, err := jsontext.AppendQuote(nil, u.Model)
@@ -84,7 +86,7 @@ func (c *call) edits() ([]wire.Edit, *llm.Error) {
 			return nil, err
 		}
 	}
-	return append(edits, u.Edits(c.op, c.spoken, c.stream)...), nil
+	return edits, nil
 }
 
 // streamOptions is the edit that asks for usage, keeping whatever else the client put into stream_options.

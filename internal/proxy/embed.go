@@ -8,13 +8,7 @@ import (
 
 // embed answers with vectors: spliced between OpenAI's own form and an upstream that speaks it, translated otherwise.
 func (c *call) embed() *llm.Error {
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	if err := c.readBody(); err != nil {
-		return err
-	}
-	if err := c.scan(); err != nil {
+	if err := c.admit(); err != nil {
 		return err
 	}
 	if _, ok := c.doc.Get("input"); !ok && c.dialect == llm.OpenAI {
@@ -39,39 +33,21 @@ func (c *call) embed() *llm.Error {
 }
 
 func (c *call) embedSpliced() *llm.Error {
-	edits, err := c.edits()
-	if err != nil {
-		return err
-	}
-	out := c.buffer()
-	*out = c.doc.Splice(*out, edits...)
-	resp, err := c.send(llm.OpEmbed, *out)
+	resp, err := c.sendSpliced(codecs[llm.OpenAI])
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return c.upstreamError(resp, codecs[llm.OpenAI])
-	}
 	return c.spliceBody(resp, codecs[llm.OpenAI].NewTap())
 }
 
 // embedGemini passes Gemini's own embedding calls through as they are.
 func (c *call) embedGemini() *llm.Error {
-	edits, err := c.edits()
-	if err != nil {
-		return err
-	}
-	out := c.buffer()
-	*out = c.doc.Splice(*out, edits...)
-	resp, err := c.send(llm.OpEmbed, *out)
+	resp, err := c.sendSpliced(codecs[llm.Gemini])
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return c.upstreamError(resp, codecs[llm.Gemini])
-	}
 	b, err := c.readReply(resp)
 	if err != nil {
 		return err

@@ -263,6 +263,7 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 			}
 		case llm.EventPartStart:
 			if e.Part != nil && e.Part.Kind == llm.KindToolCall {
+				c.tools.restoreCall(e.Part.Call)
 				c.seen.ToolCalls++
 			}
 		case llm.EventDelta:

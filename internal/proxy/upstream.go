@@ -45,10 +45,11 @@ func (c *call) forwardHeaders(h http.Header) {
 	if c.spoken != llm.Anthropic || c.dialect != llm.Anthropic {
 		return
 	}
-	for _, name := range []string{"Anthropic-Beta", "Anthropic-Version"} {
-		if v := c.r.Header[name]; len(v) > 0 {
-			h[name] = v
-		}
+	if v := c.r.Header["Anthropic-Version"]; len(v) > 0 {
+		h["Anthropic-Version"] = v
+	}
+	if v := c.r.Header["Anthropic-Beta"]; len(v) > 0 {
+		h["Anthropic-Beta"] = append(h["Anthropic-Beta"][:len(h["Anthropic-Beta"]):len(h["Anthropic-Beta"])], v...) // beside the provider's own
 	}
 }
 

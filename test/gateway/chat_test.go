@@ -274,3 +274,16 @@ func TestMergeReasoning(t *testing.T) {
 		t.Errorf("streamed: %q from %s", text, a.Body)
 	}
 }
+
+// TestToolNames holds that a name the upstream refuses is changed on the way there and back again, streamed and not.
+func TestToolNames(t *testing.T) {
+	g := gwtest.Start(t, config(mockServer(t, mock.Options{Answer: "demo"})))
+	const name = "mcp.server.with.dots.and.a.name.that.is.much.longer.than.bedrock.allows.it.to.be"
+	for _, stream := range []string{"false", "true"} {
+		a := g.Post(t, "/v1/chat/completions", `{"model":"m-converse","stream":`+stream+`,"messages":[{"role":"user","content":"go"}],"tool_choice":"required",
+			"tools":[{"type":"function","function":{"name":"`+name+`","parameters":{"type":"object","properties":{}}}}]}`)
+		if a.Status != http.StatusOK || !bytes.Contains(a.Body, []byte(`"`+name+`"`)) {
+			t.Errorf("stream %s: %d %s", stream, a.Status, a.Body)
+		}
+	}
+}
