@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"sort"
 	"strings"
@@ -83,7 +84,7 @@ func (a *App) builtin(cfg *config.Config) []config.Model {
 
 // deployment turns one entry of the model list into what a call needs.
 func (a *App) deployment(cfg *config.Config, m *config.Model) (*route.Deployment, error) {
-	u, err := a.factory.New(m.Params, m.Info)
+	u, err := a.factory.New(mocked(m.Params), m.Info)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +111,15 @@ func (a *App) deployment(cfg *config.Config, m *config.Model) (*route.Deployment
 		d.Upstream.Target.MaxOutput = d.Price.MaxOutput
 	}
 	return d, nil
+}
+
+// mocked lets the built-in model say the deployment's mock_response, if it has one, in the upstream's place.
+func mocked(p config.Params) config.Params {
+	if p.MockResponse == "" {
+		return p
+	}
+	_, name, _ := strings.Cut(p.Model, "/")
+	return config.Params{Model: "demo/" + name + "?" + url.Values{"answer": {"said"}, "text": {p.MockResponse}}.Encode()}
 }
 
 // price finds what a deployment costs and how much it takes; nothing known is an empty price and false.

@@ -54,6 +54,9 @@ func (x *exchange) parts() []llm.Part {
 }
 
 func (x *exchange) text() string {
+	if x.opt.Answer == "said" {
+		return x.opt.Text
+	}
 	if f := x.req.Format; f != nil && f.Type == "json_schema" {
 		return sample(f.Schema)
 	} else if f != nil && f.Type == "json_object" {
@@ -130,7 +133,7 @@ func (x *exchange) lastResult() string {
 // toolCall calls a tool when one is offered and asked for: by tool choice, or because the last user message names it. A conversation
 // that ends with a tool's result gets words.
 func (x *exchange) toolCall() *llm.ToolCall {
-	if len(x.req.Tools) == 0 || x.lastResult() != "" {
+	if len(x.req.Tools) == 0 || x.lastResult() != "" || x.opt.Answer == "said" {
 		return nil
 	}
 	choice := x.req.ToolChoice

@@ -24,7 +24,8 @@ import (
 // Options say how a Server answers. A request may override any of them behind a question mark in its model's name:
 // "gpt-x?chunks=100&pace=10ms&fault=cut" (keys as in Override).
 type Options struct {
-	// Answer is "fixed" (Text), "echo" (the last user message) or "demo" (see Demo). Empty: fixed.
+	// Answer is "fixed" (Text), "said" (Text and nothing else, whatever tools or forms are asked for), "echo" (the last user message) or
+	// "demo" (see Demo). Empty: fixed.
 	Answer string
 	// Text of a fixed answer; empty: "Hello from the mock.". Bytes pads it to a length.
 	Text  string
