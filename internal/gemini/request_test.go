@@ -201,6 +201,18 @@ func TestRequest_dropped(t *testing.T) {
 	}
 }
 
+func TestRequest_freeText(t *testing.T) {
+	t.Parallel()
+	req := &llm.Request{From: llm.Responses, Messages: []llm.Message{user("x")}, Tools: []llm.Tool{{Type: "custom", Name: "apply_patch",
+		Description: "d", Raw: llm.Raw(`{"type":"custom","name":"apply_patch"}`)}}}
+	m, dropped := encoded(t, req, llm.Target{Model: "gemini-2.5-pro", Provider: "gemini"})
+	want := []any{map[string]any{"functionDeclarations": []any{map[string]any{"name": "apply_patch", "description": "d", "parameters": map[string]any{
+		"type": "OBJECT", "properties": map[string]any{"input": map[string]any{"type": "STRING"}}, "required": []any{"input"}}}}}}
+	if diff := cmp.Diff(want, m["tools"]); diff != "" || len(dropped) > 0 {
+		t.Errorf("dropped %v; tools (-want +got):\n%s", dropped, diff)
+	}
+}
+
 func TestRequest_limits(t *testing.T) {
 	t.Parallel()
 	m, dropped := encoded(t, &llm.Request{From: llm.OpenAI, Messages: []llm.Message{user("x")}, MaxTokens: llm.Ptr(int64(100000)), Seed: llm.Ptr(int64(1)<<40 + 7)},
