@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,7 +53,7 @@ type Options struct {
 type App struct {
 	o        Options
 	log      *slog.Logger
-	cfg      *config.Config
+	cfg      atomic.Pointer[config.Config] // a reload swaps it
 	lock     *os.File
 	store    *store.Store
 	journal  *usage.Journal
@@ -94,9 +95,11 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 			a.Close()
 		}
 	}()
-	if a.cfg, problems, err = loadConfig(o.ConfigPath, o.Env); err != nil {
+	cfg, problems, err := loadConfig(o.ConfigPath, o.Env)
+	if err != nil {
 		return nil, problems, err
 	}
+	a.cfg.Store(cfg)
 	logProblems(a.log, problems)
 	if err = a.openData(ctx); err != nil {
 		return nil, problems, err
@@ -107,7 +110,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	if err = a.openUpstreams(); err != nil {
 		return nil, problems, err
 	}
-	snap, more, err := a.snapshot(a.cfg)
+	snap, more, err := a.snapshot(cfg)
 	if err != nil {
 		return nil, problems, err
 	}
@@ -129,8 +132,8 @@ func (a *App) dataDir() string {
 	if a.o.DataDir != "" {
 		return a.o.DataDir
 	}
-	if a.cfg.Weir.DataDir != "" {
-		return a.cfg.Weir.DataDir
+	if a.Config().Weir.DataDir != "" {
+		return a.Config().Weir.DataDir
 	}
 	return "weir-data"
 }
@@ -163,10 +166,10 @@ func (a *App) openUpstreams() error {
 	demo := mock.New(mock.Options{Answer: "demo"}, a.o.Now)
 	a.egress = egress.New(egress.Options{Local: map[string]http.Handler{DemoHost: demo}})
 	a.public = egress.New(egress.Options{Public: true})
-	a.factory = provider.Factory{Env: a.cfg.Env, HTTP: doer{a.egress}, Now: a.o.Now}
-	a.found = provider.Detect(a.cfg.Env)
+	a.factory = provider.Factory{Env: a.Config().Env, HTTP: doer{a.egress}, Now: a.o.Now}
+	a.found = provider.Detect(a.Config().Env)
 	var err error
-	a.prices, err = loadPrices(a.cfg.Weir.PriceMap)
+	a.prices, err = loadPrices(a.Config().Weir.PriceMap)
 	return err
 }
 
@@ -184,7 +187,7 @@ func (d doer) Do(req *http.Request) (*http.Response, error) {
 // chooseMasterKey takes the key from the command line, the environment or the file, else the one an earlier start generated, else a new
 // one, which is written to the data directory.
 func (a *App) chooseMasterKey() error {
-	for _, key := range []string{a.o.MasterKey, a.cfg.Env("WEIR_MASTER_KEY"), a.cfg.Env("LITELLM_MASTER_KEY"), a.cfg.General.MasterKey.Reveal()} {
+	for _, key := range []string{a.o.MasterKey, a.Config().Env("WEIR_MASTER_KEY"), a.Config().Env("LITELLM_MASTER_KEY"), a.Config().General.MasterKey.Reveal()} {
 		if key != "" {
 			a.masterKey = key
 			return nil
@@ -213,7 +216,7 @@ func (a *App) MasterKey() string { return a.masterKey }
 func (a *App) Found() []provider.Found { return a.found }
 
 // Config is the configuration in force.
-func (a *App) Config() *config.Config { return a.cfg }
+func (a *App) Config() *config.Config { return a.cfg.Load() }
 
 // Close takes everything down in the reverse order: no new calls, running ones get the deadline, then the journal is flushed and drained.
 // It may be called more than once.

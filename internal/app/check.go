@@ -23,8 +23,9 @@ func Check(path string, env func(string) string) ([]config.Problem, error) {
 	if err != nil {
 		return problems, err
 	}
-	a := &App{o: Options{ConfigPath: path}, cfg: cfg, masterKey: "check", prices: prices,
+	a := &App{o: Options{ConfigPath: path}, masterKey: "check", prices: prices,
 		factory: provider.Factory{Env: cfg.Env, HTTP: doer{egress.New(egress.Options{})}, Now: time.Now}}
+	a.cfg.Store(cfg)
 	_, more, err := a.snapshot(cfg)
 	return append(problems, more...), err
 }
@@ -35,7 +36,8 @@ func Migrate(ctx context.Context, configPath, dataDir string, env func(string) s
 	if err != nil {
 		return 0, err
 	}
-	a := &App{o: Options{DataDir: dataDir}, cfg: cfg}
+	a := &App{o: Options{DataDir: dataDir}}
+	a.cfg.Store(cfg)
 	s, err := store.Open(ctx, a.databaseURL(), store.Options{})
 	if err != nil {
 		return 0, fmt.Errorf("open the database: %w", err)
@@ -46,10 +48,10 @@ func Migrate(ctx context.Context, configPath, dataDir string, env func(string) s
 
 // databaseURL is where the database is: the configuration's address, the environment's, or a file in the data directory.
 func (a *App) databaseURL() string {
-	if url := a.cfg.General.DatabaseURL.Reveal(); url != "" {
+	if url := a.Config().General.DatabaseURL.Reveal(); url != "" {
 		return url
 	}
-	if url := a.cfg.Env("DATABASE_URL"); url != "" {
+	if url := a.Config().Env("DATABASE_URL"); url != "" {
 		return url
 	}
 	return filepath.Join(a.dataDir(), "weir.db")

@@ -25,7 +25,7 @@ func (a *App) handler() http.Handler {
 	}
 	mux.HandleFunc("GET /health", a.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
-	if a.o.Pprof || a.cfg.Weir.Pprof {
+	if a.o.Pprof || a.Config().Weir.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", a.admin(pprof.Index))
 		mux.HandleFunc("GET /debug/pprof/profile", a.admin(pprof.Profile))
 		mux.HandleFunc("GET /debug/pprof/trace", a.admin(pprof.Trace))

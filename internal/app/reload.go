@@ -34,16 +34,16 @@ func (a *App) watch() {
 	defer signal.Stop(hup)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	seen := modified(a.cfg.Files...)
+	seen := modified(a.Config().Files...)
 	for {
 		select {
 		case <-a.closing:
 			return
 		case <-hup:
 			a.Reload("signal")
-			seen = modified(a.cfg.Files...)
+			seen = modified(a.Config().Files...)
 		case <-tick.C:
-			if m := modified(a.cfg.Files...); m.After(seen) {
+			if m := modified(a.Config().Files...); !m.Equal(seen) {
 				seen = m
 				a.Reload("file")
 			}
@@ -66,7 +66,7 @@ func (a *App) Reload(why string) {
 		a.log.Error("configuration not reloaded: the file is wrong, the old one stays in force", "error", err)
 		return
 	}
-	if cfg.Digest == a.cfg.Digest && why == "file" {
+	if cfg.Digest == a.Config().Digest && why == "file" {
 		return
 	}
 	a.factory.Env = cfg.Env
@@ -76,7 +76,7 @@ func (a *App) Reload(why string) {
 		a.log.Error("configuration not reloaded: the old one stays in force", "error", err)
 		return
 	}
-	a.cfg = cfg
+	a.cfg.Store(cfg)
 	a.proxy.Swap(snap)
 	a.log.Info("configuration reloaded", "because", why, "models", len(cfg.Models))
 }

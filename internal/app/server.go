@@ -32,7 +32,7 @@ func (a *App) listen() error {
 	a.listeners = &listeners{user: l}
 	cert, key := a.o.TLSCert, a.o.TLSKey
 	if cert == "" && key == "" {
-		cert, key = a.cfg.Weir.TLS.Cert, a.cfg.Weir.TLS.Key
+		cert, key = a.Config().Weir.TLS.Cert, a.Config().Weir.TLS.Key
 	}
 	if (cert == "") != (key == "") {
 		return errors.New("tls: --tls-cert and --tls-key go together; one of them is missing")
@@ -48,7 +48,7 @@ func (a *App) listen() error {
 
 // address is where the user door listens: the command line's host and port over the configuration's.
 func (a *App) address() (string, error) {
-	host, port, err := net.SplitHostPort(a.cfg.Weir.Listen)
+	host, port, err := net.SplitHostPort(a.Config().Weir.Listen)
 	if err != nil {
 		return "", fmt.Errorf("weir.listen: %w: give host:port, as in 0.0.0.0:4000", err)
 	}
@@ -119,8 +119,8 @@ func (a *App) shutdown() {
 		return
 	}
 	deadline := a.o.ShutdownTimeout
-	if deadline == 0 && a.cfg != nil {
-		deadline = a.cfg.Weir.ShutdownTimeout
+	if deadline == 0 && a.Config() != nil {
+		deadline = a.Config().Weir.ShutdownTimeout
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
