@@ -45,7 +45,9 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 	if err != nil {
 		return err
 	}
-	tune(env)
+	if env("GOGC") == "" {
+		tune()
+	}
 	started := time.Now()
 	a, _, err := app.New(ctx, app.Options{ConfigPath: *configPath, Host: *host, Port: *port, DataDir: *dataDir, MasterKey: *masterKey,
 		TLSCert: *tlsCert, TLSKey: *tlsKey, ShutdownTimeout: *shutdown, Pprof: *pprof, Version: version, Env: env, Log: log})
@@ -55,14 +57,6 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 	banner(stdout, a, *configPath, time.Since(started))
 	settle()
 	return a.Run(ctx)
-}
-
-// tune trades memory for speed where nobody said otherwise: a gateway's heap is small and short-lived, so the collector may wait for it to
-// grow a little, and must give what it grew by back.
-func tune(env func(string) string) {
-	if env("GOGC") == "" {
-		debug.SetGCPercent(200)
-	}
 }
 
 // settle gives back to the operating system what only starting up needed: garbage, and the pages of the program that ran once.
