@@ -149,9 +149,9 @@ func (r *Reasoning) EffortWord() string {
 	case *r.Budget == 0:
 		return "none"
 	}
-	word := "minimal"
+	word := "low" // "minimal" is a word that only some models know; a client that wants it says it
 	for _, e := range EffortBudgets {
-		if *r.Budget >= e.Budget && e.Effort != "xhigh" && e.Effort != "max" {
+		if *r.Budget >= e.Budget && e.Effort != "minimal" && e.Effort != "xhigh" && e.Effort != "max" {
 			word = e.Effort
 		}
 	}

@@ -68,7 +68,6 @@ var reasons = []*reason{
 	{file: "anthropic_messages", record: "openai-deployment-system-metadata-stop", field: anything, class: better, why: "Responses have no stop sequences: refused by name where drop_params is false, never lost in silence."},
 	{file: "anthropic_messages", record: "openai-deployment-thinking", field: anything, class: better, why: "Whether a model reasons is for the upstream to say."},
 	{file: "anthropic_messages", record: "hosted-vllm-deployment-chat-bridge-system-metadata-stop", field: "upstream body.user", class: better, why: "metadata.user_id is OpenAI's user."},
-	{file: "anthropic_messages", record: "hosted-vllm-deployment-chat-bridge-thinking", field: "upstream body.reasoning_effort", class: better, why: "Anthropic's smallest budget is the smallest effort."},
 	{file: "anthropic_messages", record: "malformed-json", field: "body.error.code|body.error.param", class: better, why: "An error is written in the dialect of the route: Anthropic's here."},
 	{file: "anthropic_messages", record: "anthropic-passthrough", field: anything, class: better, why: "Under /anthropic stands the same Messages API, with the same keys."},
 	{file: "responses", record: "*stream*", field: "stream done", class: better, why: "OpenAI's Responses streams do not end with [DONE]."},
