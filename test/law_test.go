@@ -71,6 +71,7 @@ func TestImportLaw(t *testing.T) {
 	only("internal/llm")
 	only("internal/wire")
 	only("internal/config")
+	only("internal/account", "internal/llm")
 	for _, dialect := range []string{"openai", "anthropic", "converse", "gemini"} {
 		only("internal/"+dialect, "internal/llm", "internal/wire")
 	}
