@@ -56,6 +56,8 @@ type call struct {
 	sent        bool // the status line has gone out
 	told        bool // the client has the upstream's own error
 	recorded    bool
+	asked       bool          // a request went to the upstream
+	answered    bool          // and it answered 2xx
 	form        []string      // the type of a body that is a form with files
 	characters  int64         // of a text to speak
 	contentType []string      // of a whole answer that isn't JSON (speech)

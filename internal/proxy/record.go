@@ -31,7 +31,10 @@ func (c *call) settle() {
 	}
 	if c.seen.Usage != nil {
 		r.Usage = *c.seen.Usage
-	} else if c.target != nil && r.Status < 400 && (c.op == llm.OpChat || c.op == llm.OpCompletion) {
+		if said := roughTokens(c.seen.Chars); (r.Incomplete || r.ClientGone) && said > r.Usage.Output {
+			r.Usage.Output, r.Usage.Total, r.Usage.Estimated = said, 0, true // it was told at the beginning, and never again
+		}
+	} else if c.consumed() {
 		// The upstream told nothing: count, and say so. Cheap on purpose; the tokenizer is for those who ask to count.
 		r.Usage = llm.Usage{Input: roughTokens(c.size), Output: roughTokens(c.seen.Chars), Estimated: true}
 	}
@@ -41,6 +44,17 @@ func (c *call) settle() {
 			r.Cost += c.flatCost()
 		}
 	}
+}
+
+// consumed reports whether the upstream did work that it will charge for: it answered, it said a part of its answer before the stream broke,
+// or the client left while it was at it.
+func (c *call) consumed() bool {
+	switch c.op {
+	case llm.OpChat, llm.OpCompletion, llm.OpEmbed:
+	default:
+		return false
+	}
+	return c.asked && (c.rec.Status < 400 || c.rec.ClientGone || c.answered && c.seen.Chars > 0)
 }
 
 // firstByte notes when the first generated content went by.

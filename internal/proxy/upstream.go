@@ -23,10 +23,12 @@ func (c *call) send(op llm.Op, body []byte) (*http.Response, *llm.Error) {
 	c.forwardHeaders(req.Header)
 	c.contentTypeOf(req)
 	c.overhead = c.p.now().Sub(c.started)
+	c.asked, c.answered = true, false
 	resp, err := c.p.out.Do(req, c.timeouts())
 	if err != nil {
 		return nil, c.transportError(err)
 	}
+	c.answered = resp.StatusCode < 300
 	return resp, nil
 }
 
