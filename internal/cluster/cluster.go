@@ -1,0 +1,183 @@
+// Package cluster is what replicas that share a database do together: each says that it is alive and which calls it has in flight, follows
+// what the others change, and one at a time looks after the common books (budget windows that end, replicas that never came back).
+// It imports usage alone; app wires it. Nothing here is on the hot path.
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/usage"
+)
+
+// Replica is one Weir on a database.
+type Replica struct {
+	ID      string // its journal's
+	Address string
+	Seen    int64 // Unix ms of its last heartbeat
+}
+
+// Store is the part of the database that replicas meet in. Times are Unix milliseconds.
+type Store interface {
+	Heartbeat(ctx context.Context, r Replica) error
+	Replicas(ctx context.Context) ([]Replica, error)
+	// PutOpenCalls notes calls in flight, with what they may cost at most; DeleteOpenCalls takes them out again.
+	PutOpenCalls(ctx context.Context, replica string, calls []usage.Record) error
+	DeleteOpenCalls(ctx context.Context, replica string, ids []string) error
+	// ExpireReplica charges the open calls of a replica at their estimates, marked as lost, and forgets it. A call whose record is in is
+	// left as it is. It gives the number charged.
+	ExpireReplica(ctx context.Context, id string, now int64) (int, error)
+	// TryLease takes or prolongs a lease until the time given, unless another holds it.
+	TryLease(ctx context.Context, name, holder string, now, until int64) (bool, error)
+	Release(ctx context.Context, name, holder string) error
+}
+
+// How often what happens. A replica that is silent for as long as expireAfter is taken for gone.
+const (
+	pollEvery   = 200 * time.Millisecond
+	beatEvery   = 2 * time.Second
+	expireAfter = 15 * time.Second
+	booksLease  = 10 * time.Second
+)
+
+// Options say who this replica is and what it does.
+type Options struct {
+	Self  Replica
+	Store Store
+	Open  *usage.Open // nil: calls in flight are not published (the disk of the journal is the disk of the database)
+	Now   func() time.Time
+	Log   *slog.Logger
+	// Poll is called five times a second: it follows what other replicas changed. nil: there are none.
+	Poll func(ctx context.Context) error
+	// Books is called about once in two seconds on the one replica that holds the lease: it starts new budget windows.
+	Books func(ctx context.Context) error
+	// Replicas is called with the number of living ones whenever it was counted. It may be nil.
+	Replicas func(n int)
+}
+
+// Member is this process among the others.
+type Member struct {
+	o      Options
+	silent map[string]bool // what is failing now, so that it is logged once
+
+	begun []usage.Record // calls to publish, kept until the database has taken them
+	ended []string
+}
+
+// Join makes a member. Nothing happens before Run.
+func Join(o Options) *Member {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Member{o: o, silent: map[string]bool{}}
+}
+
+// Recover charges what an earlier life of this replica left open. Its journal must have been drained before: a true record wins over an
+// estimate only if it is there.
+func (m *Member) Recover(ctx context.Context) error {
+	n, err := m.o.Store.ExpireReplica(ctx, m.o.Self.ID, m.o.Now().UnixMilli())
+	if n > 0 {
+		m.o.Log.Warn("calls that were in flight when this replica died are charged at their estimates", "calls", n)
+	}
+	return err
+}
+
+// Run beats, polls and keeps the books until ctx ends, then says goodbye.
+func (m *Member) Run(ctx context.Context) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	m.beat(ctx)
+	last := m.o.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			m.leave()
+			return
+		case <-tick.C:
+		}
+		if m.o.Poll != nil {
+			m.try("follow the changes of other replicas", m.o.Poll(ctx))
+		}
+		m.publish(ctx)
+		if now := m.o.Now(); now.Sub(last) >= beatEvery {
+			last = now
+			m.beat(ctx)
+		}
+	}
+}
+
+// publish tells the database of calls that have been running for a while, and of those that are over.
+func (m *Member) publish(ctx context.Context) {
+	if m.o.Open == nil {
+		return
+	}
+	begun, ended := m.o.Open.Report(m.o.Now().Add(-pollEvery))
+	m.begun, m.ended = append(m.begun, begun...), append(m.ended, ended...)
+	if len(m.begun) > 0 && m.try("publish calls in flight", m.o.Store.PutOpenCalls(ctx, m.o.Self.ID, m.begun)) {
+		m.begun = nil
+	}
+	if len(m.begun) == 0 && len(m.ended) > 0 && m.try("take back calls in flight", m.o.Store.DeleteOpenCalls(ctx, m.o.Self.ID, m.ended)) {
+		m.ended = nil
+	}
+}
+
+// beat says that this replica is alive and, if it holds the lease, looks after the books and the dead.
+func (m *Member) beat(ctx context.Context) {
+	now := m.o.Now()
+	self := m.o.Self
+	self.Seen = now.UnixMilli()
+	if !m.try("heartbeat", m.o.Store.Heartbeat(ctx, self)) {
+		return
+	}
+	replicas, err := m.o.Store.Replicas(ctx)
+	if !m.try("list the replicas", err) {
+		return
+	}
+	alive := 0
+	for _, r := range replicas {
+		if now.UnixMilli()-r.Seen < expireAfter.Milliseconds() {
+			alive++
+		}
+	}
+	if m.o.Replicas != nil {
+		m.o.Replicas(max(alive, 1))
+	}
+	holds, err := m.o.Store.TryLease(ctx, "books", self.ID, now.UnixMilli(), now.Add(booksLease).UnixMilli())
+	if !m.try("take the lease of the books", err) || !holds {
+		return
+	}
+	if m.o.Books != nil {
+		m.try("keep the books", m.o.Books(ctx))
+	}
+	for _, r := range replicas {
+		if r.ID == self.ID || now.UnixMilli()-r.Seen < expireAfter.Milliseconds() {
+			continue
+		}
+		n, err := m.o.Store.ExpireReplica(ctx, r.ID, now.UnixMilli())
+		if m.try("charge the calls of a lost replica", err) {
+			m.o.Log.Warn("a replica is gone; its calls in flight are charged at their estimates", "replica", r.ID, "calls", n)
+		}
+	}
+}
+
+// leave tells the others not to wait.
+func (m *Member) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), beatEvery)
+	defer cancel()
+	m.publish(ctx)
+	m.try("release the lease of the books", m.o.Store.Release(ctx, "books", m.o.Self.ID))
+}
+
+// try logs the first failure of a kind and its end, and reports whether there was none.
+func (m *Member) try(what string, err error) bool {
+	switch {
+	case err != nil && !m.silent[what]:
+		m.silent[what] = true
+		m.o.Log.Error("cluster: something fails and is tried again", "what", what, "error", err)
+	case err == nil && m.silent[what]:
+		delete(m.silent, what)
+		m.o.Log.Info("cluster: works again", "what", what)
+	}
+	return err == nil
+}
