@@ -1,0 +1,228 @@
+// Package fleet is the control plane of hosted models: what should exist (Model, kept in SQL), the loop that brings reality to it, one
+// lease holder at a time, and the seam behind which model servers are made (Host: a process, ECS, Kubernetes). Level-based: a restart at
+// any point continues from what is stored and what the host shows. It is not on the hot path.
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+// Status is where a model is in its life (contract lisa.md A.2.1).
+type Status string
+
+// The statuses.
+const (
+	Creating  Status = "Creating"
+	InService Status = "InService"
+	Starting  Status = "Starting"
+	Stopping  Status = "Stopping"
+	Stopped   Status = "Stopped"
+	Updating  Status = "Updating"
+	Deleting  Status = "Deleting"
+	Failed    Status = "Failed"
+)
+
+// Settled reports whether nothing is under way: the only statuses from which a model can be updated are InService and Stopped.
+func (s Status) Settled() bool { return s == InService || s == Stopped || s == Failed }
+
+// Definition is what an administrator posts (contract lisa.md A.1.2, CreateModel). Pointers are nil when unset.
+type Definition struct {
+	ModelID      string    `json:"modelId"`
+	ModelName    string    `json:"modelName"`
+	Description  *string   `json:"modelDescription"`
+	Type         string    `json:"modelType"` // textgen, imagegen, videogen, embedding
+	Streaming    bool      `json:"streaming"`
+	URL          *string   `json:"modelUrl"`
+	Features     []Feature `json:"features"`
+	Groups       []string  `json:"allowedGroups"` // empty: everyone
+	HostingType  string    `json:"hostingType"`   // third_party, lisa_hosted, internal_hosted
+	Container    *string   `json:"inferenceContainer"`
+	InstanceType *string   `json:"instanceType"`
+
+	AutoScaling     *AutoScaling     `json:"autoScalingConfig"`
+	ContainerConfig *ContainerConfig `json:"containerConfig"`
+	LoadBalancer    *LoadBalancer    `json:"loadBalancerConfig"`
+
+	ContextWindow *int64 `json:"contextWindow"`
+
+	// Beyond LISA's.
+	Host          string `json:"host,omitzero"` // process, ecs or kube; empty: the configured one
+	WakeOnRequest bool   `json:"wakeOnRequest,omitzero"`
+}
+
+// Hosted reports whether the five hosting fields are all there: Weir makes its servers. Otherwise the model is somewhere already.
+func (d *Definition) Hosted() bool {
+	return d.AutoScaling != nil && d.ContainerConfig != nil && d.Container != nil && d.InstanceType != nil && d.LoadBalancer != nil
+}
+
+// Feature is something a model can do, for people to read.
+type Feature struct {
+	Name     string `json:"name"`
+	Overview string `json:"overview"`
+}
+
+// AutoScaling says how many servers a hosted model has. Durations are seconds.
+type AutoScaling struct {
+	BlockDeviceVolumeSize *int64    `json:"blockDeviceVolumeSize,omitempty"` // GiB
+	MinCapacity           int64     `json:"minCapacity"`
+	MaxCapacity           int64     `json:"maxCapacity"`
+	DesiredCapacity       *int64    `json:"desiredCapacity,omitempty"`
+	Cooldown              int64     `json:"cooldown"`
+	DefaultInstanceWarmup int64     `json:"defaultInstanceWarmup"`
+	Metric                Metric    `json:"metricConfig"`
+	Scheduling            *Schedule `json:"scheduling,omitempty"`
+}
+
+// Metric is what the number of servers follows. Durations are seconds.
+type Metric struct {
+	Name                    string `json:"albMetricName"`
+	TargetValue             int64  `json:"targetValue"`
+	Duration                int64  `json:"duration"`
+	EstimatedInstanceWarmup int64  `json:"estimatedInstanceWarmup"`
+}
+
+// Schedule is when a model runs (contract lisa.md A.1.5).
+type Schedule struct {
+	Type      string            `json:"scheduleType"` // DAILY or RECURRING
+	Timezone  string            `json:"timezone"`
+	Daily     map[string]*Hours `json:"dailySchedule,omitempty"` // monday ... sunday
+	Recurring *Hours            `json:"recurringSchedule,omitempty"`
+}
+
+// Hours is one window, HH:MM to HH:MM; a stop before the start is on the next day.
+type Hours struct {
+	Start string `json:"startTime"`
+	Stop  string `json:"stopTime"`
+}
+
+// ContainerConfig is what runs in a server.
+type ContainerConfig struct {
+	Image             Image             `json:"image"`
+	SharedMemorySize  int64             `json:"sharedMemorySize"` // MiB
+	HealthCheck       ContainerHealth   `json:"healthCheckConfig"`
+	Environment       map[string]string `json:"environment"`
+	MemoryReservation *int64            `json:"memoryReservation,omitempty"` // MiB
+}
+
+// Image is a container image: type "asset" is built from, "ecr" is as it stands.
+type Image struct {
+	Base string `json:"baseImage"`
+	Type string `json:"type"`
+}
+
+// ContainerHealth is the container's own health check. Durations are seconds. Command is one string or, with CMD or CMD-SHELL first, several.
+type ContainerHealth struct {
+	Command     any   `json:"command"`
+	Interval    int64 `json:"interval"`
+	StartPeriod int64 `json:"startPeriod"`
+	Timeout     int64 `json:"timeout"`
+	Retries     int64 `json:"retries"`
+}
+
+// LoadBalancer is how servers are probed from outside.
+type LoadBalancer struct {
+	Health LoadBalancerHealth `json:"healthCheckConfig"`
+}
+
+// LoadBalancerHealth is the path that must answer. Durations are seconds.
+type LoadBalancerHealth struct {
+	Path           string `json:"path"`
+	Interval       int64  `json:"interval"`
+	Timeout        int64  `json:"timeout"`
+	HealthyCount   int64  `json:"healthyThresholdCount"`
+	UnhealthyCount int64  `json:"unhealthyThresholdCount"`
+}
+
+// Model is one model of the fleet as stored: what it should be and how far it is.
+type Model struct {
+	Definition
+	Status Status `json:"status"`
+	Reason string `json:"reason"` // why it is in that status, in the host's own words where it failed
+	// Enabled is whether it should run; Delete that it should be gone.
+	Enabled bool `json:"enabled"`
+	Delete  bool `json:"delete,omitzero"`
+	// Generation counts changes of what the servers must be; Observed is the one that runs.
+	Generation int64 `json:"generation"`
+	Observed   int64 `json:"observed"`
+	// Desired is how many servers there should be now, between the limits of AutoScaling; 0 while stopped.
+	Desired  int64    `json:"desired"`
+	APIKey   string   `json:"api_key,omitzero"`  // sealed
+	Replicas []string `json:"replicas,omitzero"` // addresses of servers that answered
+	Phase    string   `json:"phase,omitzero"`    // what the reconciler is at
+	PhaseAt  int64    `json:"phase_at,omitzero"` // since when, Unix ms
+	Tries    int64    `json:"tries,omitzero"`    // failures in a row
+	Version  int64    `json:"-"`                 // for compare-and-swap
+	Created  int64    `json:"created"`           // Unix ms
+	Updated  int64    `json:"updated"`
+
+	ScheduleState ScheduleState `json:"schedule_state,omitzero"`
+}
+
+// ScheduleState is what became of a model's schedule.
+type ScheduleState struct {
+	Updated    int64  `json:"updated,omitzero"` // Unix ms
+	LastAction string `json:"last_action,omitzero"`
+	FailedAt   int64  `json:"failed_at,omitzero"`
+	Failure    string `json:"failure,omitzero"`
+	Tries      int64  `json:"tries,omitzero"`
+}
+
+// Event is one transition of a model.
+type Event struct {
+	ModelID string `json:"modelId"`
+	At      int64  `json:"at"` // Unix ms
+	From    Status `json:"from"`
+	To      Status `json:"to"`
+	Reason  string `json:"reason"`
+}
+
+// Store keeps models. Put is a compare-and-swap on Version: it fails with ErrConflict if another was faster, and advances Version.
+// Together with the row it appends the events.
+type Store interface {
+	Models(ctx context.Context) ([]Model, error)
+	Model(ctx context.Context, id string) (*Model, error) // ErrNotFound
+	Create(ctx context.Context, m *Model, events ...Event) error
+	Put(ctx context.Context, m *Model, events ...Event) error
+	Remove(ctx context.Context, m *Model) error
+	Events(ctx context.Context, id string, limit int) ([]Event, error)
+}
+
+// Spec is what a host must make exist for one model.
+type Spec struct {
+	Definition
+	Generation int64
+	Replicas   int64 // wanted now
+	// Health is the path that answers 200 once a server is ready.
+	Health string
+}
+
+// Observed is what a host sees of one model.
+type Observed struct {
+	Generation int64    // of the servers that run
+	Servers    []Server // all there are, ready or not
+	// Failure is set when it cannot come about without a change: the host's own words. The reconciler then gives up.
+	Failure string
+}
+
+// Server is one running model server.
+type Server struct {
+	ID         string
+	URL        string // http://host:port
+	Ready      bool   // its health path answered
+	Generation int64
+	Started    time.Time
+}
+
+// Host makes model servers exist. All calls are idempotent and return at once: what takes time is seen in a later Ensure. Safe for
+// concurrent use.
+type Host interface {
+	// Ensure brings the host nearer to the spec and tells what is there. Replicas 0 stops all servers but keeps what is dear to make.
+	Ensure(ctx context.Context, s Spec) (Observed, error)
+	// Delete removes everything of a model; gone is true when nothing is left.
+	Delete(ctx context.Context, modelID string) (gone bool, err error)
+	// List names the models of which the host holds anything, for finding orphans.
+	List(ctx context.Context) ([]string, error)
+	// Logs are the last lines its servers wrote, oldest first.
+	Logs(ctx context.Context, modelID string, lines int) ([]string, error)
+}
