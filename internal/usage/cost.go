@@ -107,13 +107,7 @@ func (p *Price) Breakdown(u *llm.Usage, tier string) Breakdown {
 	if p == nil || u == nil {
 		return Breakdown{}
 	}
-	switch tier {
-	case "default", "auto", "standard", "standard_only", "on_demand", "ON_DEMAND":
-		tier = ""
-	case "batch":
-		tier = "batches"
-	}
-	q := query{price: p, tier: tier, above: p.threshold(u.Input)}
+	q := query{price: p, tier: standardTier(tier), above: p.threshold(u.Input)}
 	// A model that only hears or draws may have a price for that alone, while its upstream reports plain tokens.
 	input := q.rate(unitInput, q.rate(unitInputAudio, q.rate(unitInputImage, 0)))
 	output := q.rate(unitOutput, q.rate(unitOutputAudio, q.rate(unitOutputImage, 0)))
@@ -152,6 +146,17 @@ func (p *Price) Breakdown(u *llm.Usage, tier string) Breakdown {
 	}
 	return Breakdown{Total: total.nanos(), Input: in.nanos(), CacheRead: cached.nanos(), CacheWrite: written.nanos(), Output: out.nanos(),
 		Reasoning: reasoned.nanos(), Tools: tools.nanos(), Request: request.nanos()}
+}
+
+// standardTier is the price map's word for a service tier as upstreams write it; empty: the standard one.
+func standardTier(tier string) string {
+	switch tier {
+	case "default", "auto", "standard", "standard_only", "on_demand", "ON_DEMAND":
+		return ""
+	case "batch":
+		return "batches"
+	}
+	return tier
 }
 
 func clamp(n, limit int64) int64 { return max(min(n, limit), 0) }
@@ -196,6 +201,11 @@ func (q *query) rate(u unit, fallback int64) int64 {
 	return value
 }
 
+// has says that the entry has a rate for the unit, zero included; positive, that it has one above zero.
+func (q *query) has(u unit) bool { return q.rate(u, -1) >= 0 }
+
+func (q *query) positive(u unit) bool { return q.rate(u, 0) > 0 }
+
 // sum adds products exactly, in 128 bits.
 type sum struct{ hi, lo uint64 }
 
@@ -215,8 +225,11 @@ func (s *sum) plus(t sum) {
 }
 
 // nanos rounds half up; what no int64 holds is the largest there is.
-func (s sum) nanos() llm.Nanos {
-	const femtoPerNano = 1_000_000
+func (s sum) nanos() llm.Nanos { return s.over(1) }
+
+// over is nanos of a per-th of the sum.
+func (s sum) over(per uint64) llm.Nanos {
+	femtoPerNano := 1_000_000 * per
 	t := s
 	t.plus(sum{0, femtoPerNano / 2})
 	if t.hi >= femtoPerNano {

@@ -121,6 +121,7 @@ type Price struct {
 
 	rates   []rate
 	yes, no []string
+	own     bool // the deployment's own prices are in it
 }
 
 // rate is one of an entry's numbers. Its value is in 1e-15 USD.
@@ -291,6 +292,7 @@ func (p *Price) Override(cost map[string]float64) *Price {
 		*out = *p
 		out.rates = slices.Clone(p.rates)
 	}
+	out.own = out.own || len(cost) > 0
 	for name, usd := range cost {
 		text, ok := femto(strconv.FormatFloat(usd, 'g', -1, 64))
 		n, fits := long(text)
