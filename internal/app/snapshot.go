@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
@@ -48,13 +49,13 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		}
 		deployments = append(deployments, d)
 	}
-	principals := map[string]*auth.Principal{}
+	var own []account.Key
 	for _, k := range cfg.Weir.Keys {
-		principals[k.Key.Reveal()] = &auth.Principal{KeyAlias: k.Alias, UserID: k.UserID, TeamID: k.TeamID, Models: k.Models,
-			Blocked: k.Blocked, Metadata: k.Metadata}
+		own = append(own, account.Key{Hash: auth.Hash(k.Key.Reveal()), Name: auth.Abbreviate(k.Key.Reveal()), Alias: k.Alias,
+			UserID: k.UserID, TeamID: k.TeamID, Models: k.Models, Blocked: k.Blocked, Metadata: k.Metadata})
 	}
 	return &proxy.Snapshot{
-		Keys:   auth.NewKeys(a.masterKey, principals),
+		Auth:   auth.NewDirectory(auth.Options{Master: a.masterKey, Own: own}, auth.Rows{}),
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,

@@ -1,6 +1,8 @@
-// Package auth turns a credential into a Principal: who is calling and what they may call.
+// Package auth turns a credential into a Principal: who is calling, what they may call, and what bounds them.
 //
-// It is on the hot path: one SHA-256 and one look-up in an immutable table (Keys), no lock, no database. Only proxy, api and app import it.
+// It is on the hot path: one SHA-256 and one look-up in an immutable Directory, no lock, no database. directory.go holds the rows and takes
+// changes in; models.go says which models a principal may call, routes.go which routes, own.go whose accounts it may see and change.
+// Only proxy, api, cluster and app import it; it knows account, limit and llm.
 package auth
 
 import (
@@ -9,43 +11,44 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
-// Principal is who is calling. It is immutable and shared between calls.
+// Principal is who is calling. It is immutable and shared between calls, as are the rows it points to.
 type Principal struct {
-	KeyHash  string // SHA-256 of the key in hex, as LiteLLM stores it; empty for the master key
-	KeyAlias string
-	UserID   string
-	TeamID   string
-	Models   []string // names and patterns it may call; empty: all
-	Admin    bool
-	Blocked  bool
-	Metadata map[string]any
+	KeyHash   string // SHA-256 of the key in hex, as LiteLLM stores it; empty for the master key and for a user without a key
+	KeyAlias  string
+	KeyName   string // sk-...abcd
+	UserID    string
+	UserEmail string
+	TeamID    string
+	TeamAlias string
+	OrgID     string // the key's own organization, else its team's
+	Role      string // of the user, see account; empty: no user is known, so no role
+	Admin     bool   // proxy_admin or the master key
+
+	// The rows behind it; nil where there is none. User may be nil although UserID is set: a key may name a user that has no row.
+	Key    *account.Key
+	User   *account.User
+	Team   *account.Team
+	Member *account.Member // of Team
+	Org    *account.Organization
+
+	Metadata map[string]any // the key's
+	Tags     []string       // the key's, then the team's, each once
+
+	rules   *rules
+	refused string // why nothing is served, whatever is asked; empty: nothing is wrong
 }
 
-// Keys is an immutable table of who holds which key. Safe for concurrent use.
-type Keys struct {
-	byHash map[[sha256.Size]byte]*Principal
-}
+// MasterUser is the user id that the master key's calls are booked on, as LiteLLM does.
+const MasterUser = "default_user_id"
 
 // Hash is how a key is stored and looked up: the SHA-256 of the whole key, in hex.
 func Hash(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
-}
-
-// NewKeys builds the table. The master key, if any, belongs to an administrator with no limits.
-func NewKeys(master string, principals map[string]*Principal) *Keys {
-	k := &Keys{byHash: make(map[[sha256.Size]byte]*Principal, len(principals)+1)}
-	for key, p := range principals {
-		p.KeyHash = Hash(key)
-		k.byHash[sha256.Sum256([]byte(key))] = p
-	}
-	if master != "" {
-		k.byHash[sha256.Sum256([]byte(master))] = &Principal{UserID: "default_user_id", KeyAlias: "master", Admin: true}
-	}
-	return k
 }
 
 // credentialHeaders are where a key may stand, first found wins (contract litellm.md 2.1). Names are in canonical form.
@@ -80,25 +83,13 @@ func Credential(h http.Header, queryKey string) (string, *llm.Error) {
 	return "", unauthorized("Authentication Error, No api key passed in.")
 }
 
-// Authenticate finds who holds the key. The look-up goes by the key's hash, so that its time says nothing about other keys.
-func (k *Keys) Authenticate(key string) (*Principal, *llm.Error) {
-	p, ok := k.byHash[sha256.Sum256([]byte(key))]
-	if !ok {
-		e := unauthorized("Authentication Error, Invalid proxy server token passed. Received API Key = " + Abbreviate(key) +
-			", Key Hash (Token) = " + Hash(key) + ". Unable to find token in the key table.")
-		e.Type = "token_not_found_in_db"
-		return nil, e
-	}
-	if p.Blocked {
-		return nil, unauthorized("Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin.")
-	}
-	return p, nil
-}
-
 // Abbreviate shows enough of a key to recognize it and too little to use it.
 func Abbreviate(key string) string {
-	if len(key) < 12 {
+	switch {
+	case !strings.HasPrefix(key, "sk-"):
 		return "****"
+	case len(key) < 12:
+		return "sk-..."
 	}
 	return "sk-..." + key[len(key)-4:]
 }
@@ -107,26 +98,12 @@ func unauthorized(message string) *llm.Error {
 	return &llm.Error{Kind: llm.ErrAuth, Type: "auth_error", Message: message}
 }
 
-// MayCall reports whether the principal's model list allows the name: by itself, by a pattern (openai/*), or because there is no list.
-func (p *Principal) MayCall(model string) bool {
-	if len(p.Models) == 0 {
-		return true
+func unknownKey(key string) *llm.Error {
+	if !strings.HasPrefix(key, "sk-") {
+		return unauthorized("LiteLLM Virtual Key expected. Received=****, expected to start with 'sk-'.")
 	}
-	for _, m := range p.Models {
-		if m == model || m == "*" || m == "all-proxy-models" {
-			return true
-		}
-		if prefix, ok := strings.CutSuffix(m, "*"); ok && strings.HasPrefix(model, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// Denied is the error for a model outside the principal's list.
-func (p *Principal) Denied(model string) *llm.Error {
-	return &llm.Error{
-		Kind: llm.ErrPermission, Type: "key_model_access_denied", Param: "model",
-		Message: "key not allowed to access model. This key can only access models=[" + strings.Join(p.Models, ", ") + "]. Tried to access " + model,
-	}
+	e := unauthorized("Authentication Error, Invalid proxy server token passed. Received API Key = " + Abbreviate(key) +
+		", Key Hash (Token) = " + Hash(key) + ". Unable to find token in the key table.")
+	e.Type, e.Param = "token_not_found_in_db", "key"
+	return e
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
@@ -126,7 +127,8 @@ func gateway(tb testing.TB, upstream string) *proxy.Proxy {
 	})
 	return proxy.New(proxy.Options{Egress: out, Journal: journal, Metrics: proxy.NewMetrics(prometheus.NewRegistry()),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Version: "test"}, &proxy.Snapshot{
-		Keys:     auth.NewKeys("", map[string]*auth.Principal{"sk-client": {KeyAlias: "client", UserID: "u", TeamID: "t"}}),
+		Auth: auth.NewDirectory(auth.Options{Own: []account.Key{{Hash: auth.Hash("sk-client"), Alias: "client", UserID: "u", TeamID: "t"}}},
+			auth.Rows{}),
 		Routes:   route.NewTable([]*route.Deployment{d}, nil, nil),
 		Settings: proxy.Settings{MaxBody: 1 << 20, MaxReply: 1 << 20, MaxDepth: 128, MaxFrame: 1 << 20},
 	})

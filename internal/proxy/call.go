@@ -132,7 +132,7 @@ func (c *call) authenticate() *llm.Error {
 	if err != nil {
 		return err
 	}
-	if c.principal, err = c.snap.Keys.Authenticate(key); err != nil {
+	if c.principal, err = c.snap.Auth.Authenticate(key, c.started); err != nil {
 		return err
 	}
 	c.rec.Key, c.rec.KeyAlias = c.principal.KeyHash, c.principal.KeyAlias

@@ -141,7 +141,7 @@ func (p *Proxy) Identify(r *http.Request) (*auth.Principal, *llm.Error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.snap.Load().Keys.Authenticate(key)
+	return p.snap.Load().Auth.Authenticate(key, p.now())
 }
 
 // WriteError answers a request outside the inference routes with an error in OpenAI's envelope, as LiteLLM does.
