@@ -52,12 +52,11 @@ func (x *call) send() error {
 // sendNow writes head and body in one go.
 func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 	if m := whole(body, size); m != nil && size > joinBody {
-		parts := net.Buffers{b, m.rest()}
-		_, err := parts.WriteTo(x.c.Conn)
-		return b, err
-	}
-	if m := whole(body, size); m != nil {
-		b = append(b, m.rest()...)
+		return b, x.writeParts(b, m)
+	} else if m != nil {
+		for _, part := range m.all() {
+			b = append(b, part...)
+		}
 	} else if body != nil {
 		from := len(b)
 		b = append(b, make([]byte, size)...)
@@ -72,12 +71,18 @@ func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 	return b, err
 }
 
+// writeParts writes the head and a body in memory without copying either.
+func (x *call) writeParts(head []byte, m *memory) error {
+	all := m.all()
+	parts := append(append(make(net.Buffers, 0, 1+len(all)), head), all...)
+	_, err := parts.WriteTo(x.c.Conn)
+	return err
+}
+
 // sendLarge writes while the caller reads.
 func (x *call) sendLarge(b []byte, body io.Reader, size int64) error {
 	if m := whole(body, size); m != nil {
-		parts := net.Buffers{b, m.rest()}
-		_, err := parts.WriteTo(x.c.Conn)
-		return err
+		return x.writeParts(b, m)
 	}
 	if _, err := x.c.Conn.Write(b); err != nil {
 		return err
@@ -170,7 +175,7 @@ func (x *call) rewind() bool {
 		return true
 	}
 	if m, ok := x.body.(*memory); ok {
-		m.at = 0
+		m.again()
 		return true
 	}
 	if x.req.GetBody == nil || x.writing != nil {

@@ -217,8 +217,11 @@ func (a *awsAuth) authorize(req *http.Request, c *call, region, provider string)
 	if err != nil {
 		return credentials(provider, err)
 	}
-	sum := sha256.Sum256(c.body)
-	if err := a.signer.SignHTTP(c.ctx, k, req, hex.EncodeToString(sum[:]), a.service, region, a.setup.Now()); err != nil {
+	sum := sha256.New()
+	for _, part := range c.body {
+		sum.Write(part)
+	}
+	if err := a.signer.SignHTTP(c.ctx, k, req, hex.EncodeToString(sum.Sum(nil)), a.service, region, a.setup.Now()); err != nil {
 		return credentials(provider, err)
 	}
 	return nil

@@ -365,7 +365,7 @@ func TestVertex_addresses(t *testing.T) {
 		if u.Dialects[0] != dialect {
 			t.Errorf("%s speaks %v", model, u.Dialects)
 		}
-		to, err := u.driver.address(u, &call{ctx: context.Background(), op: op, dialect: dialect, stream: stream, body: []byte("{}")})
+		to, err := u.driver.address(u, &call{ctx: context.Background(), op: op, dialect: dialect, stream: stream, body: [][]byte{[]byte("{}")}})
 		if err != nil {
 			t.Fatal(err)
 		}

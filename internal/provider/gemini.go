@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"strings"
@@ -61,7 +62,7 @@ func geminiURL(base *url.URL, path string, c *call) (*url.URL, error) {
 		method = ":countTokens"
 	case c.op == llm.OpEmbed:
 		method = ":embedContent"
-		if start, _ := wire.FindValue(c.body, "requests"); start >= 0 {
+		if start, _ := wire.FindValue(bytes.Join(c.body, nil), "requests"); start >= 0 {
 			method = ":batchEmbedContents"
 		}
 	case c.stream:

@@ -7,7 +7,6 @@
 package provider
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/egress"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/wire"
 )
@@ -185,14 +185,14 @@ type call struct {
 	op      llm.Op
 	dialect llm.Dialect
 	stream  bool
-	body    []byte
+	body    [][]byte
 }
 
 var jsonType = []string{"application/json"}
 
-// Request makes the HTTP request of one attempt: address, headers, credentials, signature. The body is the caller's and must stay as it
-// is until the response is done. An error is an *llm.Error, or says that the address can't be built.
-func (u *Upstream) Request(ctx context.Context, op llm.Op, d llm.Dialect, stream bool, body []byte) (*http.Request, error) {
+// Request makes the HTTP request of one attempt: address, headers, credentials, signature, the body in one part or several. Those are the
+// caller's and must stay as they are until the response is done. An error is an *llm.Error, or says that the address can't be built.
+func (u *Upstream) Request(ctx context.Context, op llm.Op, d llm.Dialect, stream bool, body ...[]byte) (*http.Request, error) {
 	if u.broken != nil {
 		return nil, u.broken
 	}
@@ -204,11 +204,12 @@ func (u *Upstream) Request(ctx context.Context, op llm.Op, d llm.Dialect, stream
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", nil)
 	if err != nil {
 		return nil, fmt.Errorf("make the upstream request: %w", err)
 	}
 	req.URL, req.Host = to, to.Host
+	egress.SetBody(req, body...)
 	req.Header = make(http.Header, len(u.header)+6)
 	req.Header["Content-Type"] = jsonType
 	for k, v := range u.header {

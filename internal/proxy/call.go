@@ -38,7 +38,7 @@ type call struct {
 	tier      string // service tier asked for: some cost more or less
 	principal *auth.Principal
 	body      []byte
-	size      int64           // of the body, which a spliced stream gives up when it begins
+	size      int64           // of the body
 	doc       *wire.Doc       // lent like a buffer
 	sse       *wire.SSEReader // so too; nil if the answer is no stream of that kind
 	target    *route.Deployment
@@ -63,7 +63,6 @@ type call struct {
 	contentType []string      // of a whole answer that isn't JSON (speech)
 	overhead    time.Duration // time spent before the upstream was called
 	buffers     []*[]byte     // go back to the pool at finish
-	bodyBuffer  *[]byte       // the one that holds the body
 	lent        [6]*[]byte    // room for buffers
 	values      [10]string    // room for the values of headers
 	valuesUsed  int
@@ -184,16 +183,6 @@ func (c *call) release(b *[]byte) {
 	}
 }
 
-// giveUpBody gives the request's body back, which a long stream need not hold. Only the spliced path may: a decoded request refers to it.
-func (c *call) giveUpBody() {
-	if c.bodyBuffer == nil {
-		return
-	}
-	c.release(c.bodyBuffer)
-	c.bodyBuffer, c.body = nil, nil
-	c.doc.Reset()
-}
-
 func recycle(b *[]byte) {
 	switch {
 	case cap(*b) <= maxSmall:
@@ -223,9 +212,9 @@ func (c *call) readBody() *llm.Error {
 		e.Status = http.StatusUnsupportedMediaType
 		return e
 	}
-	c.bodyBuffer = c.bufferFor(c.r.ContentLength)
-	body, err := readAll(src, *c.bodyBuffer, c.r.ContentLength, limit)
-	*c.bodyBuffer = body
+	b := c.bufferFor(c.r.ContentLength)
+	body, err := readAll(src, *b, c.r.ContentLength, limit)
+	*b = body
 	c.body, c.size = body, int64(len(body))
 	switch {
 	case err == nil:

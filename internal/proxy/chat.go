@@ -196,9 +196,7 @@ func (c *call) sendSpliced(speaks llm.Spoken) (*http.Response, *llm.Error) {
 	if err != nil {
 		return nil, err
 	}
-	out := c.bufferFor(c.size)
-	*out = c.doc.Splice(*out, edits...)
-	resp, err := c.send(c.op, *out)
+	resp, err := c.send(c.op, c.doc.Pieces(make([][]byte, 0, 8), edits...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,6 @@ func (c *call) spliceStream(resp *http.Response, tap llm.Tap) *llm.Error {
 				c.seen = *tap.Seen()
 				return &llm.Error{Kind: llm.ErrClientGone, Message: "the client closed the connection", Cause: err}
 			}
-			c.giveUpBody() // nobody will try again now
 		}
 	}
 }

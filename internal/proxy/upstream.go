@@ -14,12 +14,11 @@ import (
 const maxErrorBody = 64 << 10
 
 // send makes the upstream request and waits for the head of the answer.
-func (c *call) send(op llm.Op, body []byte) (*http.Response, *llm.Error) {
-	req, err := c.target.Upstream.Request(c.ctx, op, c.spoken, c.stream, body)
+func (c *call) send(op llm.Op, body ...[]byte) (*http.Response, *llm.Error) {
+	req, err := c.target.Upstream.Request(c.ctx, op, c.spoken, c.stream, body...)
 	if err != nil {
 		return nil, c.credentialError(err)
 	}
-	egress.SetBody(req, body)
 	c.forwardHeaders(req.Header)
 	c.contentTypeOf(req)
 	c.overhead = c.p.now().Sub(c.started)

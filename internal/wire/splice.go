@@ -27,16 +27,27 @@ func (d *Doc) Splice(dst []byte, edits ...Edit) []byte {
 		size += len(edits[i].Name) + len(edits[i].Value) + len(edits[i].Rename) + 8
 	}
 	dst = slices.Grow(dst, size)
+	var room [16][]byte
+	for _, piece := range d.Pieces(room[:0], edits...) {
+		dst = append(dst, piece...)
+	}
+	return dst
+}
+
+// Pieces appends the pieces of which Splice's result consists: runs of the body, as long as they can be, and what the edits put between
+// them. They are parts of the body and of the edits, so that a large body is edited without a copy.
+func (d *Doc) Pieces(dst [][]byte, edits ...Edit) [][]byte {
+	p := splicer{list: dst, body: d.Body}
 	if len(d.Fields) == 0 {
 		open := 0
 		for d.Body[open] != '{' {
 			open++
 		}
-		dst = append(dst, d.Body[:open+1]...)
-		dst, _ = d.appendNew(dst, edits, false)
-		return append(dst, d.Body[open+1:]...)
+		p.keep(0, open+1)
+		d.appendNew(&p, edits, false)
+		return p.end(open + 1)
 	}
-	dst = append(dst, d.Body[:d.Fields[0].NameStart]...)
+	p.keep(0, d.Fields[0].NameStart)
 	some := false
 	for i := range d.Fields {
 		f := &d.Fields[i]
@@ -45,27 +56,61 @@ func (d *Doc) Splice(dst []byte, edits ...Edit) []byte {
 			continue
 		}
 		if some { // the separator that stood before this field
-			dst = append(dst, d.Body[d.Fields[i-1].End:f.NameStart]...)
+			p.keep(d.Fields[i-1].End, f.NameStart)
 		}
 		some = true
 		switch {
 		case e == nil:
-			dst = append(dst, d.Body[f.NameStart:f.End]...)
+			p.keep(f.NameStart, f.End)
 			continue
 		case e.Rename != "":
-			dst = appendName(dst, e.Rename)
+			p.add(quotedName(e.Rename))
 		default:
-			dst = append(dst, d.Body[f.NameStart:f.NameEnd]...)
+			p.keep(f.NameStart, f.NameEnd)
 		}
-		dst = append(dst, d.Body[f.NameEnd:f.Start]...)
+		p.keep(f.NameEnd, f.Start)
 		if e.Value != nil {
-			dst = append(dst, e.Value...)
+			p.add(e.Value)
 		} else {
-			dst = append(dst, d.Body[f.Start:f.End]...)
+			p.keep(f.Start, f.End)
 		}
 	}
-	dst, _ = d.appendNew(dst, edits, some)
-	return append(dst, d.Body[d.Fields[len(d.Fields)-1].End:]...)
+	d.appendNew(&p, edits, some)
+	return p.end(d.Fields[len(d.Fields)-1].End)
+}
+
+// splicer gathers a spliced body. The run body[from:to] is the last piece, not yet in the list.
+type splicer struct {
+	list     [][]byte
+	body     []byte
+	from, to int
+}
+
+// keep adds a run of the body, to the last one if it goes on where that ends.
+func (p *splicer) keep(from, to int) {
+	if from != p.to || p.from == p.to {
+		p.add(nil)
+		p.from = from
+	}
+	p.to = to
+}
+
+// add adds other bytes.
+func (p *splicer) add(b []byte) {
+	if p.from < p.to {
+		p.list = append(p.list, p.body[p.from:p.to])
+	}
+	p.from = p.to
+	if len(b) > 0 {
+		p.list = append(p.list, b)
+	}
+}
+
+// end adds the body's rest and gives the list.
+func (p *splicer) end(from int) [][]byte {
+	p.keep(from, len(p.body))
+	p.add(nil)
+	return p.list
 }
 
 // editOf is the edit that counts for a field of the body.
@@ -116,22 +161,24 @@ func (d *Doc) applies(edits []Edit, e *Edit) bool {
 	return f != nil && d.editOf(edits, f) == e
 }
 
-// appendNew appends the fields that edits add; some says that a field stands before them.
-func (d *Doc) appendNew(dst []byte, edits []Edit, some bool) ([]byte, bool) {
+// comma and colon stand around added fields.
+var comma, colon = []byte{','}, []byte{':'}
+
+// appendNew adds the fields that edits add; some says that a field stands before them.
+func (d *Doc) appendNew(p *splicer, edits []Edit, some bool) {
 	for i := range edits {
 		e := &edits[i]
 		if e.Value == nil || d.field(e.Name) != nil || d.present(edits, i) {
 			continue
 		}
 		if some {
-			dst = append(dst, ',')
+			p.add(comma)
 		}
 		some = true
-		dst = appendName(dst, e.newName())
-		dst = append(dst, ':')
-		dst = append(dst, e.Value...)
+		p.add(quotedName(e.newName()))
+		p.add(colon)
+		p.add(e.Value)
 	}
-	return dst, some
 }
 
 func (e *Edit) newName() string {
@@ -163,9 +210,9 @@ func (d *Doc) present(edits []Edit, n int) bool {
 	return false
 }
 
-// appendName appends a quoted name. Names are the gateway's own words; one that is not UTF-8 is mended by the quoting.
-func appendName(dst []byte, name string) []byte {
-	out, err := jsontext.AppendQuote(dst, name)
+// quotedName is a name in quotes. Names are the gateway's own words; one that is not UTF-8 is mended by the quoting.
+func quotedName(name string) []byte {
+	out, err := jsontext.AppendQuote(make([]byte, 0, len(name)+2), name)
 	if err != nil { // invalid UTF-8, already replaced in out
 		return out
 	}

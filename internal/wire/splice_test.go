@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestSplice(t *testing.T) {
@@ -104,4 +105,32 @@ func FuzzSplice(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPieces holds that an edited body is not copied: its runs are parts of it, as long as they can be.
+func TestPieces(t *testing.T) {
+	f := func(body string, want []string, edits ...Edit) {
+		t.Helper()
+		var d Doc
+		if err := Scan(&d, []byte(body), Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		pieces := d.Pieces(nil, edits...)
+		got := make([]string, len(pieces))
+		for i, p := range pieces {
+			got[i] = string(p)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", body, diff)
+		}
+		if &pieces[0][0] != &d.Body[0] {
+			t.Errorf("%s: the first run is a copy", body)
+		}
+	}
+	const abc = ` {"a":1, "b":2,"c":[3]} `
+	f(abc, []string{abc})
+	f(abc, []string{` {"a":1, "b":`, `9`, `,"c":[3]} `}, Edit{Name: "b", Value: []byte("9")})
+	f(abc, []string{` {`, `"b":2,"c":[3]} `}, Edit{Name: "a"})
+	f(abc, []string{` {"a":1, "b":2,"c":[3]`, `,`, `"d"`, `:`, `4`, `} `}, Edit{Name: "d", Value: []byte("4")})
+	f(`{}`, []string{`{`, `"d"`, `:`, `4`, `}`}, Edit{Name: "d", Value: []byte("4")})
 }
