@@ -30,6 +30,7 @@ func MemberID(team, user string) string { return team + "\x1f" + user }
 // Spend is what a subject has spent. Total only ever grows; Base is what Total was when the running window began.
 type Spend struct {
 	Subject
+	Window  string // the Duration of one of Limits.Windows; empty: the account's MaxBudget
 	Total   llm.Nanos
 	Base    llm.Nanos
 	ResetAt int64 // end of the running window, Unix ms; 0: the window never ends

@@ -2,7 +2,7 @@
 //
 // A file per noun holds its queries, written by hand: at this size that is less than a generator would add. They keep to what both
 // engines understand: $1 parameters, CAST(x AS text) and never ::, no arrays, no now(); ids TEXT, times BIGINT milliseconds, money BIGINT
-// nano-USD, JSON as TEXT that is never queried inside. store imports llm and usage; app and api import it, the hot path never does.
+// nano-USD, JSON as TEXT that is never queried inside. store imports account, llm and usage; app and api import it, the hot path never does.
 package store
 
 import (
@@ -34,7 +34,8 @@ var ErrNotFound = errors.New("not found")
 
 // Options has useful zero values.
 type Options struct {
-	MaxConns int // connections at a time (PostgreSQL), readers at a time (SQLite); 0: 8 and 4
+	MaxConns int              // connections at a time (PostgreSQL), readers at a time (SQLite); 0: 8 and 4
+	Now      func() time.Time // nil: time.Now
 }
 
 // Store is an open database. Safe for concurrent use; Close it after use.
@@ -43,6 +44,7 @@ type Store struct {
 	read   *sql.DB // the same pool as write on PostgreSQL
 	engine string
 	path   string // of the SQLite file
+	now    func() time.Time
 }
 
 // Open opens the database at address and brings its tables up to date. The address is postgres://... or postgresql://..., or the path of
@@ -51,6 +53,9 @@ func Open(ctx context.Context, address string, o Options) (*Store, error) {
 	s, err := connect(address, o)
 	if err != nil {
 		return nil, err
+	}
+	if s.now = o.Now; s.now == nil {
+		s.now = time.Now
 	}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -216,7 +221,15 @@ func (s *Store) tx(ctx context.Context, f func(*sql.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
-	if err := f(tx); err != nil {
+	done := false
+	defer func() {
+		if !done { // f panicked: whoever recovers finds the connection free
+			_ = tx.Rollback()
+		}
+	}()
+	err = f(tx)
+	done = true
+	if err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
