@@ -25,9 +25,10 @@ var errorStatus = map[string]int{
 	"SerializationException": 400, "TooManyRequestsException": 429, "InternalFailureException": 500,
 }
 
-// errorWord is AWS's word for an error, so that an SDK raises the class a program expects.
+// errorWord is AWS's word for an error, so that an SDK raises the class a program expects. An error that has one of AWS's words as its
+// Type, from upstream or from the check of a signature, keeps it.
 func errorWord(e *llm.Error) string {
-	if status, ok := errorStatus[e.Type]; ok && e.Upstream && status == e.HTTPStatus() {
+	if status, ok := errorStatus[e.Type]; ok && status == e.HTTPStatus() {
 		return e.Type
 	}
 	switch e.Kind {

@@ -46,6 +46,8 @@ func TestEncodeError(t *testing.T) {
 	f(&llm.Error{Kind: llm.ErrInternal, Status: 424, Message: "m"}, "ModelErrorException", m, "modelStreamErrorException")
 	f(&llm.Error{Kind: llm.ErrInvalid, Upstream: true, Message: "m", Body: []byte(`{"error":{"message":"of another dialect"}}`)},
 		"ValidationException", m, "validationException")
+	f(&llm.Error{Kind: llm.ErrAuth, Status: 403, Type: "InvalidSignatureException", Message: "m"}, "InvalidSignatureException", m, "validationException")
+	f(&llm.Error{Kind: llm.ErrAuth, Status: 400, Type: "IncompleteSignatureException", Message: "m"}, "IncompleteSignatureException", m, "validationException")
 }
 
 func TestDecodeError(t *testing.T) {
