@@ -52,7 +52,7 @@ type call struct {
 	rec         usage.Record
 	seen        llm.Seen
 	thinking    reasoningMerger
-	tools       renames
+	tools       *toolbox
 	sent        bool // the status line has gone out
 	told        bool // the client has the upstream's own error
 	recorded    bool

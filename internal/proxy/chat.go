@@ -255,7 +255,7 @@ func (c *call) translate() *llm.Error {
 	if err := c.inlineMedia(req); err != nil {
 		return err
 	}
-	c.tools = renamedTools(c.spoken, req)
+	c.tools = newToolbox(c.spoken, c.target.Upstream.Dialects, req)
 	speaks := c.speaks()
 	out := c.buffer()
 	body, dropped, encodeErr := speaks.EncodeRequest(*out, req, &c.target.Upstream.Target)

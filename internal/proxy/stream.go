@@ -262,7 +262,6 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 			}
 		case llm.EventPartStart:
 			if e.Part != nil && e.Part.Kind == llm.KindToolCall {
-				c.tools.restoreCall(e.Part.Call)
 				c.seen.ToolCalls++
 			}
 		case llm.EventDelta:
@@ -277,6 +276,14 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 		case llm.EventEnd:
 			down.ended = true
 			c.record()
+		}
+		before, e := c.tools.stream(e)
+		if before != nil {
+			out := down.out()
+			*out = enc.Encode(*out, before)
+		}
+		if e == nil {
+			continue
 		}
 		if c.mergesReasoning() {
 			if end := c.thinking.closing(e); end != "" {
