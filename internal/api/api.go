@@ -102,7 +102,7 @@ type caller struct {
 const masterKey = "litellm_proxy_master_key"
 
 func callerOf(p *auth.Principal, r *http.Request) *caller {
-	c := &caller{p: p, user: p.UserID, key: p.KeyHash, by: p.UserID}
+	c := &caller{p: p, user: p.UserID, role: p.Role, key: p.KeyHash, by: p.UserID}
 	if p.Admin {
 		c.role = account.ProxyAdmin
 	}
@@ -123,9 +123,15 @@ func (c *caller) viewOnly() bool {
 	return c.role == account.ProxyAdminViewer || c.role == account.InternalUserViewer
 }
 
-// keyID is the key's hash, or LiteLLM's name for the master key.
+// master: calls with the master key.
+func (c *caller) master() bool { return c.key == "" && c.p.Admin && c.p.UserID == auth.MasterUser }
+
+// signedIn: calls as a user, without a key: with a JWT.
+func (c *caller) signedIn() bool { return c.key == "" && !c.master() }
+
+// keyID is the key's hash, or LiteLLM's name for the master key; empty for a user who calls without a key.
 func (c *caller) keyID() string {
-	if c.key == "" {
+	if c.master() {
 		return masterKey
 	}
 	return c.key

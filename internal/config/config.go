@@ -57,6 +57,28 @@ type LiteLLM struct {
 	DropParams     bool          `yaml:"drop_params" default:"true" doc:"drop request parameters that the upstream's dialect can't express, naming them in the x-weir-dropped header; false refuses such calls with a 400"`
 	ModifyParams   bool          `yaml:"modify_params" doc:"accepted: the fix-ups a provider needs to take a request (an opening user turn, say) are always made"`
 	RequestTimeout time.Duration `yaml:"request_timeout" default:"0s" doc:"longest time an upstream call may take; 0: weir.timeouts.total"`
+
+	// Users and keys made through the management API.
+	UserBudget         *float64       `yaml:"max_internal_user_budget" doc:"budget in USD of a new internal_user that is given none"`
+	UserBudgetDuration string         `yaml:"internal_user_budget_duration" doc:"period of that budget: 30s, 30m, 30h, 30d, 1mo ..."`
+	UserDefaults       map[string]any `yaml:"default_internal_user_params" doc:"fields of /user/new that a new internal user gets where the request has none: user_role, max_budget, budget_duration, models, tpm_limit, rpm_limit ...; teams (ids, or {team_id, max_budget_in_team, user_role}) are joined"`
+	KeyDefaults        map[string]any `yaml:"default_key_generate_params" doc:"fields of /key/generate that a new key gets where the request has none"`
+	KeyBounds          map[string]any `yaml:"upperbound_key_generate_params" doc:"largest max_budget, tpm_limit, rpm_limit, max_parallel_requests, duration and budget_duration of a new key; a request for more is refused, and one that names none gets this"`
+	KeyGeneration      KeyGeneration  `yaml:"key_generation_settings" doc:"who may make keys"`
+	CheckAliases       bool           `yaml:"enable_key_alias_format_validation" doc:"take only key aliases of 2 to 255 letters, digits and _-/.@ that begin and end with a letter or a digit"`
+	Timezone           string         `yaml:"timezone" default:"UTC" doc:"time zone whose days, weeks and months budget periods follow, as in Europe/Berlin"`
+}
+
+// KeyGeneration is litellm_settings.key_generation_settings: who may make keys beside administrators, and what such a key must say.
+type KeyGeneration struct {
+	Team struct {
+		Roles    []string `yaml:"allowed_team_member_roles" doc:"roles in a team (admin, user) that may make keys of the team; empty: its admins, and members whom the team permits /key/generate"`
+		Required []string `yaml:"required_params" doc:"fields a request for such a key must have"`
+	} `yaml:"team_key_generation" doc:"keys of teams"`
+	Personal struct {
+		Roles    []string `yaml:"allowed_user_roles" doc:"roles that may make keys of their own; empty: every role that may make keys"`
+		Required []string `yaml:"required_params" doc:"fields a request for such a key must have"`
+	} `yaml:"personal_key_generation" doc:"keys of no team"`
 }
 
 // General is general_settings.
@@ -92,7 +114,19 @@ type Weir struct {
 	Pprof           bool          `yaml:"pprof" default:"false" doc:"serve /debug/pprof to admins"`
 	Log             Log           `yaml:"log" doc:"the log, on standard error"`
 	TLS             TLS           `yaml:"tls" doc:"serve HTTPS"`
+	Signup          Signup        `yaml:"signup" doc:"what users who make themselves through /user/new, signed in with a JWT, may give themselves at most"`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" doc:"how long running calls may go on after SIGTERM"`
+}
+
+// Signup bounds users who make themselves. Where a ceiling is absent, the default for new users is one, if there is that.
+type Signup struct {
+	Disabled  bool     `yaml:"disabled" doc:"only administrators make users"`
+	MaxBudget *float64 `yaml:"max_budget" doc:"largest budget in USD"`
+	TPM       *int64   `yaml:"tpm_limit" doc:"most tokens a minute"`
+	RPM       *int64   `yaml:"rpm_limit" doc:"most requests a minute"`
+	Parallel  *int64   `yaml:"max_parallel_requests" doc:"most calls at a time"`
+	Models    []string `yaml:"models" doc:"models they may choose from, with * as wildcard; empty: those of default_internal_user_params, if it names any, else all"`
+	Teams     []string `yaml:"teams" doc:"teams they may join by asking for it, beside those they are put in"`
 }
 
 // Key is a client's key that stands in the configuration.

@@ -24,12 +24,11 @@ var laterKeys = map[string]map[string]string{
 		"redact_messages_in_exceptions": "keep texts out of errors", "json_logs": "weir.log.format is the setting",
 		"set_verbose": "weir.log.level is the setting", "debug": "weir.log.level is the setting", "detailed_debug": "weir.log.level is the setting",
 		"max_budget": "budget of the whole gateway", "budget_duration": "period of that budget",
-		"max_internal_user_budget": "budget of new users", "internal_user_budget_duration": "period of that budget",
+
 		"max_end_user_budget": "budget of end users", "max_end_user_budget_id": "budget of end users",
-		"default_internal_user_params": "what new users get", "default_team_params": "what new teams get",
-		"default_team_settings": "settings of single teams", "default_key_generate_params": "what new keys get",
-		"upperbound_key_generate_params": "what new keys may get at most", "key_generation_settings": "who may make keys",
-		"enable_key_alias_format_validation": "check the form of key aliases", "timezone": "time zone of budget periods",
+		"default_team_params":   "what new teams get",
+		"default_team_settings": "settings of single teams",
+
 		"store_audit_logs": "audit log", "disable_end_user_cost_tracking": "spend of end users",
 		"disable_end_user_cost_tracking_prometheus_only": "end users in metrics",
 		"enable_end_user_cost_tracking_prometheus_only":  "end users in metrics",

@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
+	_ "time/tzdata" // a container may have no time zones of its own
 )
 
 // Default is the configuration of a gateway without a file. env looks up process variables (os.Getenv).
@@ -266,6 +268,9 @@ func (l *loader) check(root *node) {
 	if k := c.General.MasterKey; k != "" && !strings.HasPrefix(string(k), "sk-") {
 		complain(Warning, root.get("general_settings").get("master_key"), "general_settings.master_key",
 			"general_settings.master_key: does not begin with sk-, which LiteLLM's clients and tools expect")
+	}
+	if _, err := time.LoadLocation(c.LiteLLM.Timezone); err != nil {
+		complain(Error, root.get("litellm_settings").get("timezone"), "litellm_settings.timezone", "litellm_settings.timezone: %v", err)
 	}
 	l.checkKeys(weir.get("keys"), complain)
 }

@@ -129,7 +129,7 @@ func TestLoad_full(t *testing.T) {
 	f(m["bed"].RPM, int64(7))
 	f(m["bed"].Params.AWS, AWS{Region: "eu-west-1", BearerToken: "bearer"})
 	f(m["bed"].Params.Vertex.Credentials.Reveal(), `{"n":1,"type":"service_account"}`)
-	f(c.LiteLLM, LiteLLM{RequestTimeout: 30 * time.Second, ModifyParams: true})
+	f(c.LiteLLM, LiteLLM{RequestTimeout: 30 * time.Second, ModifyParams: true, Timezone: "UTC"})
 	f(c.MaxBody(), int64(1<<19))
 	f(c.Router, Router{Timeout: time.Minute, ModelGroupAlias: map[string]Alias{"short": {Model: "plain"}, "hidden": {Model: "plain", Hidden: true}}})
 	f(c.Weir.Timeouts, Timeouts{Connect: 3 * time.Second, FirstByte: 20 * time.Second, Idle: time.Minute, Total: 2 * time.Minute})
