@@ -1,0 +1,149 @@
+package limit
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// None is the value of a Rule's RPM, TPM or Parallel that limits nothing.
+const None int64 = -1
+
+// Rule is what bounds one subject. A subject whose rule limits nothing is still counted, so that its spend is known.
+//
+// Several budgets of one subject are several rules that differ in Window; the rates may stand in any of them, the lowest holds. A rule whose
+// Subject has a Model applies to calls of that model alone.
+type Rule struct {
+	Subject account.Subject
+	// Alias and Name are for messages: the alias of the account, and of a key its masked form (sk-...abcd).
+	Alias, Name string
+
+	RPM, TPM, Parallel int64 // per minute, per minute, at once; None (-1) or lower: no limit, 0: nothing is admitted
+
+	Budget *llm.Nanos // nil: none; 0: nothing is admitted
+	Soft   *llm.Nanos // passing it tells Options.Crossed
+	Window string     // tells several budgets of one subject apart: account.Spend.Window
+	// Period is how long a budget's window lasts, for the next reset; zero: for ever, unless SQL's row has a reset.
+	Period account.Period
+	// Increase is added to Budget until IncreaseUntil (Unix ms).
+	Increase      llm.Nanos
+	IncreaseUntil int64
+}
+
+// Unlimited is a rule that only counts.
+func Unlimited(s account.Subject) Rule {
+	return Rule{Subject: s, RPM: None, TPM: None, Parallel: None}
+}
+
+// Bound is a set of rules with their counters found, for Reserve. It is immutable and may be shared; a changed rule needs a new Bound, which
+// counts on where the old one was.
+type Bound struct {
+	all    []entry // rules of no model, by id of their meter
+	models map[string][]entry
+}
+
+// entry is the rules of one subject.
+type entry struct {
+	m                  *meter
+	rpm, tpm, parallel int64
+	budgets            []budget
+	alias, name        string
+	names              *headers
+}
+
+type budget struct {
+	purse         int
+	max, soft     llm.Nanos
+	unlimited     bool // there is no max
+	hasSoft       bool
+	increase      llm.Nanos
+	increaseUntil int64
+}
+
+// limit is the budget at a time, temporary increase included.
+func (b *budget) limit(now int64) llm.Nanos {
+	if now < b.increaseUntil {
+		return b.max + b.increase
+	}
+	return b.max
+}
+
+// Bind finds the counters of rules, once, when a snapshot is built. The rules are not kept. Not for the hot path.
+func (l *Limiter) Bind(rules []Rule) *Bound {
+	b := &Bound{}
+	for i := range rules {
+		r := &rules[i]
+		m := l.meter(r.Subject)
+		into := &b.all
+		var list []entry
+		if r.Subject.Model != "" {
+			if b.models == nil {
+				b.models = map[string][]entry{}
+			}
+			list = b.models[r.Subject.Model]
+			into = &list
+		}
+		at := slices.IndexFunc(*into, func(e entry) bool { return e.m == m })
+		if at < 0 {
+			*into = append(*into, entry{m: m, rpm: None, tpm: None, parallel: None, alias: r.Alias, name: r.Name,
+				names: l.headers(scope(r.Subject))})
+			at = len(*into) - 1
+		}
+		l.merge(&(*into)[at], r)
+		if r.Subject.Model != "" {
+			b.models[r.Subject.Model] = list
+		}
+	}
+	byID := func(a, b entry) int { return cmp.Compare(a.m.id, b.m.id) }
+	slices.SortFunc(b.all, byID)
+	for _, list := range b.models {
+		slices.SortFunc(list, byID)
+	}
+	return b
+}
+
+// merge adds a rule to the entry of its subject.
+func (l *Limiter) merge(e *entry, r *Rule) {
+	e.rpm, e.tpm, e.parallel = lower(e.rpm, r.RPM), lower(e.tpm, r.TPM), lower(e.parallel, r.Parallel)
+	now := l.now().UnixMilli()
+	e.m.mu.Lock()
+	defer e.m.mu.Unlock()
+	if r.Budget == nil && r.Soft == nil && r.Window != "" {
+		return
+	}
+	i := e.m.money.purse(r.Window)
+	p := &e.m.money.purses[i]
+	if p.period != r.Period {
+		p.period = r.Period
+		if r.Period.N == 0 {
+			p.resetAt = 0
+		}
+	}
+	if p.resetAt == 0 {
+		p.resetAt = nextReset(p.period, now, l.zone)
+	}
+	if r.Budget == nil && r.Soft == nil {
+		return
+	}
+	bu := budget{purse: i, increase: r.Increase, increaseUntil: r.IncreaseUntil, unlimited: r.Budget == nil, hasSoft: r.Soft != nil}
+	if r.Budget != nil {
+		bu.max = *r.Budget
+	}
+	if r.Soft != nil {
+		bu.soft = *r.Soft
+	}
+	e.budgets = append(e.budgets, bu)
+}
+
+// lower is the stricter of two limits.
+func lower(a, b int64) int64 {
+	switch {
+	case a < 0:
+		return max(b, None)
+	case b < 0:
+		return a
+	}
+	return min(a, b)
+}

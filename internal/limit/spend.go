@@ -1,0 +1,100 @@
+package limit
+
+import (
+	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/llm"
+)
+
+// Charge is the cost of one record to one of the subjects that it is charged to.
+type Charge struct {
+	Subject account.Subject
+	Cost    llm.Nanos
+	Start   int64 // when the call began, Unix ms: the record's, and its Need.Start
+}
+
+// Load takes what SQL says was spent: at the start all of it, later whatever was read anew. Totals only ever grow; a base or a reset time that
+// SQL changed (a window that ended, an administrator's reset) holds from here on.
+//
+// What is settled here and not in SQL yet is kept apart, so nothing counts twice, provided that: Load and Drained are called by one goroutine,
+// or under one lock, which also holds while the rows are read and while records are saved. A row read before records were saved, and given
+// after Drained, is harmless.
+func (l *Limiter) Load(spends []account.Spend) {
+	now := l.now().UnixMilli()
+	for i := range spends {
+		m := l.meter(spends[i].Subject)
+		m.mu.Lock()
+		p := m.money.purse(spends[i].Window)
+		m.money.take(&m.money.purses[p], &spends[i], now)
+		m.mu.Unlock()
+	}
+}
+
+// Drained moves what SQL now has from settled-here to spent: totals are the rows that saving a batch of records gave, charges what the records
+// of that batch cost, a Charge for each record and each subject of it.
+//
+// The contract that makes it exact: call it after each save that succeeded, in the order of the saves, before anything else is loaded or
+// saved (see Load). Charges list every record of the batch, also those that SQL knew already (a repeated save); records of another process
+// may be among them, since what began before a counter was made is in its total and nowhere else. A record's cost and start must be those
+// that its call gave to Settle and Reserve, and each subject it is charged to and that has any rule must have been among the call's bounds.
+func (l *Limiter) Drained(totals []account.Spend, charges []Charge) {
+	now := l.now().UnixMilli()
+	settled := map[*meter]llm.Nanos{}
+	for i := range charges {
+		c := &charges[i]
+		if m := l.find(c.Subject); m != nil && c.Start >= m.born {
+			settled[m] += c.Cost
+		}
+	}
+	for i := range totals {
+		m := l.find(totals[i].Subject)
+		if m == nil {
+			continue
+		}
+		m.mu.Lock()
+		m.money.drain(settled[m])
+		p := m.money.purse(totals[i].Window)
+		m.money.take(&m.money.purses[p], &totals[i], now)
+		m.mu.Unlock()
+		delete(settled, m)
+	}
+	for m, cost := range settled {
+		m.mu.Lock()
+		m.money.drain(cost)
+		m.mu.Unlock()
+	}
+}
+
+// drain takes off what SQL's total has from now on.
+func (m *money) drain(cost llm.Nanos) {
+	m.local -= cost
+	// A record may be saved before its call has settled, but nothing is owed once all have: a charge that never was ours ends here.
+	if m.local < 0 && m.calls == 0 {
+		m.local = 0
+	}
+}
+
+// State is what a subject's counters say.
+type State struct {
+	Total    llm.Nanos // ever spent, as SQL says
+	Local    llm.Nanos // settled here and not in SQL yet
+	Spent    llm.Nanos // in the main window, Local included
+	Reserved llm.Nanos // by calls in flight here
+	ResetAt  int64     // end of the main window, Unix ms; 0: never
+	Parallel int64     // calls in flight here
+}
+
+// State tells where a subject stands; ok is false if nobody ever named it. Not for the hot path.
+func (l *Limiter) State(s account.Subject) (st State, ok bool) {
+	m := l.find(s)
+	if m == nil {
+		return State{}, false
+	}
+	now := l.now().UnixMilli()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := m.money.purse("")
+	p := &m.money.purses[i]
+	m.money.roll(p, now, l.zone)
+	return State{Total: m.money.total, Local: m.money.local, Spent: m.money.spent(p), Reserved: m.money.held, ResetAt: p.resetAt,
+		Parallel: m.parallel}, true
+}
