@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/weir-gateway/weir/internal/api"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
 	"github.com/weir-gateway/weir/internal/mock"
@@ -58,6 +59,8 @@ type App struct {
 	store    *store.Store
 	journal  *usage.Journal
 	drainer  *usage.Drainer
+	accounts accounts
+	api      *api.API
 	prices   *usage.Prices
 	egress   *egress.Client
 	public   *egress.Client
@@ -110,6 +113,10 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	if err = a.openUpstreams(); err != nil {
 		return nil, problems, err
 	}
+	a.accounts.store = a.store
+	if err = a.accounts.load(ctx); err != nil {
+		return nil, problems, err
+	}
 	snap, more, err := a.snapshot(cfg)
 	if err != nil {
 		return nil, problems, err
@@ -121,6 +128,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	a.registry.MustRegister(journalMetrics{a.journal})
 	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Metrics: proxy.NewMetrics(a.registry),
 		Log: a.log, Now: o.Now, Version: o.Version}, snap)
+	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Now: o.Now, Log: a.log})
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
 	"github.com/weir-gateway/weir/internal/provider"
@@ -26,6 +27,7 @@ func Check(path string, env func(string) string) ([]config.Problem, error) {
 	a := &App{o: Options{ConfigPath: path}, masterKey: "check", prices: prices,
 		factory: provider.Factory{Env: cfg.Env, HTTP: doer{egress.New(egress.Options{})}, Now: time.Now}}
 	a.cfg.Store(cfg)
+	a.accounts.dir = auth.NewDirectory(auth.Options{}, auth.Rows{})
 	_, more, err := a.snapshot(cfg)
 	return append(problems, more...), err
 }

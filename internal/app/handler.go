@@ -31,6 +31,7 @@ func (a *App) handler() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", a.admin(pprof.Trace))
 	}
 	mux.HandleFunc("GET /{$}", a.root)
+	a.api.Register(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header["Origin"] != nil && allowCORS(w, r) {
 			return

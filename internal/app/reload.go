@@ -70,6 +70,8 @@ func (a *App) Reload(why string) {
 		return
 	}
 	a.factory.Env = cfg.Env
+	a.accounts.mu.Lock()
+	defer a.accounts.mu.Unlock()
 	snap, more, err := a.snapshot(cfg)
 	logProblems(a.log, more)
 	if err != nil {

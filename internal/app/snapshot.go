@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -27,7 +28,7 @@ const (
 	maxFrame = 32 << 20
 )
 
-// snapshot builds what the hot path reads. A model entry that is wrong becomes a problem and is left out; it never stops the rest.
+// snapshot builds what the hot path reads; the accounts are locked. A model entry that is wrong becomes a problem and is left out; it never stops the rest.
 func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, error) {
 	var problems []config.Problem
 	var deployments []*route.Deployment
@@ -54,13 +55,28 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		own = append(own, account.Key{Hash: auth.Hash(k.Key.Reveal()), Name: auth.Abbreviate(k.Key.Reveal()), Alias: k.Alias,
 			UserID: k.UserID, TeamID: k.TeamID, Models: k.Models, Blocked: k.Blocked, Metadata: k.Metadata})
 	}
+	a.accounts.options = auth.Options{Master: a.masterKey, Own: own, Groups: accessGroups(deployments)}
+	a.accounts.dir = a.accounts.dir.With(a.accounts.options)
 	return &proxy.Snapshot{
-		Auth:   auth.NewDirectory(auth.Options{Master: a.masterKey, Own: own}, auth.Rows{}),
+		Auth:   a.accounts.dir,
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
 			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth), MockTesting: cfg.General.PermitMockTest},
 	}, problems, nil
+}
+
+// accessGroups lists the models of each group that deployments name in their model_info.access_groups.
+func accessGroups(deployments []*route.Deployment) map[string][]string {
+	groups := map[string][]string{}
+	for _, d := range deployments {
+		for _, g := range d.Info.AccessGroups {
+			if !slices.Contains(groups[g], d.Group) {
+				groups[g] = append(groups[g], d.Group)
+			}
+		}
+	}
+	return groups
 }
 
 // builtin are the models that need no entry: demo, and, when no configuration file is given, every provider whose variables are set.
