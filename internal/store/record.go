@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
-	"github.com/weir-gateway/weir/internal/llm"
+
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/usage"
 )
 
@@ -18,7 +20,7 @@ import (
 const recordColumns = `id, request_id, started, first_byte, ended, key_hash, key_alias, user_id, team_id, org_id, end_user, model, deployment,
 	provider, upstream, api_base, dialect_in, dialect_out, op, stream, status, error_kind, incomplete, client_gone, attempts, input, output, total,
 	cache_read, cache_write, cache_write_1h, reasoning, input_audio, output_audio, input_image, output_image, tool_input, web_searches, accepted,
-	rejected, estimated, reasoning_known, cache_known, cost, priced, session, tags, dropped`
+	rejected, estimated, reasoning_known, cache_known, cost, priced, session, tags, dropped, lost`
 
 // recordChunk is how many records one INSERT carries: few round trips, and a statement whose text stays small.
 const recordChunk = 50
@@ -37,7 +39,7 @@ func recordValues(dst []any, r *usage.Record) ([]any, error) {
 		r.Provider, r.Upstream, r.APIBase, string(r.In), string(r.Out), string(r.Op), r.Stream, int64(r.Status), string(r.ErrorKind), r.Incomplete,
 		r.ClientGone, int64(r.Attempts), u.Input, u.Output, u.Total, u.CacheRead, u.CacheWrite, u.CacheWrite1h, u.Reasoning, u.InputAudio,
 		u.OutputAudio, u.InputImage, u.OutputImage, u.ToolInput, u.WebSearches, u.Accepted, u.Rejected, u.Estimated, u.ReasoningKnown, u.CacheKnown,
-		int64(r.Cost), r.Priced, r.Session, tags, dropped), nil
+		int64(r.Cost), r.Priced, r.Session, tags, dropped, r.Lost), nil
 }
 
 func scanRecord(rows *sql.Rows, r *usage.Record) error {
@@ -47,7 +49,7 @@ func scanRecord(rows *sql.Rows, r *usage.Record) error {
 		&r.Deployment, &r.Provider, &r.Upstream, &r.APIBase, (*string)(&r.In), (*string)(&r.Out), (*string)(&r.Op), &r.Stream, &r.Status,
 		(*string)(&r.ErrorKind), &r.Incomplete, &r.ClientGone, &r.Attempts, &u.Input, &u.Output, &u.Total, &u.CacheRead, &u.CacheWrite,
 		&u.CacheWrite1h, &u.Reasoning, &u.InputAudio, &u.OutputAudio, &u.InputImage, &u.OutputImage, &u.ToolInput, &u.WebSearches, &u.Accepted,
-		&u.Rejected, &u.Estimated, &u.ReasoningKnown, &u.CacheKnown, (*int64)(&r.Cost), &r.Priced, &r.Session, &tags, &dropped)
+		&u.Rejected, &u.Estimated, &u.ReasoningKnown, &u.CacheKnown, (*int64)(&r.Cost), &r.Priced, &r.Session, &tags, &dropped, &r.Lost)
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,7 @@ func insertText(rows int) string {
 		}
 		b.WriteByte(')')
 	}
-	b.WriteString(" ON CONFLICT (id) DO NOTHING")
+	b.WriteString(" ON CONFLICT (id) DO NOTHING RETURNING id")
 	return b.String()
 }
 
@@ -103,70 +105,174 @@ var insertOne = sync.OnceValue(func() string {
 	return "INSERT INTO records (" + recordColumns + ") VALUES (" + strings.Repeat("?,", columns-1) + "?) ON CONFLICT (id) DO NOTHING"
 })
 
-func (s *Store) insertRecords(ctx context.Context, tx *sql.Tx, records []usage.Record) error {
+// insertRecords stores records and gives those that were not in yet. A record of a lost call makes way for the call's own: those that
+// did are gone, and are given too.
+func (s *Store) insertRecords(ctx context.Context, tx *sql.Tx, records []usage.Record) (fresh []*usage.Record, gone []usage.Record, err error) {
+	insert := s.insertChunks
 	if s.engine == "sqlite" {
-		return insertOneByOne(ctx, tx, records)
+		insert = insertOneByOne
 	}
+	fresh, again, err := insert(ctx, tx, records)
+	if err != nil {
+		return nil, nil, err
+	}
+	again = slices.DeleteFunc(again, func(r *usage.Record) bool { return r.Lost })
+	if len(again) == 0 {
+		return fresh, nil, nil
+	}
+	if gone, err = deleteLost(ctx, tx, again); err != nil || len(gone) == 0 {
+		return fresh, nil, err
+	}
+	var own []usage.Record
+	for i := range gone {
+		at := slices.IndexFunc(again, func(r *usage.Record) bool { return r.ID == gone[i].ID })
+		own = append(own, *again[at])
+	}
+	more, _, err := insert(ctx, tx, own)
+	return append(fresh, more...), gone, err
+}
+
+func deleteLost(ctx context.Context, tx *sql.Tx, records []*usage.Record) (gone []usage.Record, err error) {
+	for chunk := range slices.Chunk(records, 500) {
+		args := make([]any, len(chunk))
+		for i, r := range chunk {
+			args[i] = r.ID
+		}
+		rows, err := tx.QueryContext(ctx, "DELETE FROM records WHERE lost AND id IN ("+marks(1, len(args))+") RETURNING "+recordColumns, args...)
+		if err != nil {
+			return nil, fmt.Errorf("replace lost records: %w", err)
+		}
+		if gone, err = scanRecords(rows, gone); err != nil {
+			return nil, fmt.Errorf("replace lost records: %w", err)
+		}
+	}
+	return gone, nil
+}
+
+// scanRecords appends all rows and closes them.
+func scanRecords(rows *sql.Rows, dst []usage.Record) ([]usage.Record, error) {
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
+	for rows.Next() {
+		var r usage.Record
+		if err := scanRecord(rows, &r); err != nil {
+			return nil, err
+		}
+		dst = append(dst, r)
+	}
+	return dst, rows.Err()
+}
+
+// marks are n parameters from $first on.
+func marks(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(",$"[1-min(i, 1):] + strconv.Itoa(first+i))
+	}
+	return b.String()
+}
+
+// insertChunks is for PostgreSQL: rows in the order of their ids, so that two writers with the same ones never wait for each other.
+func (s *Store) insertChunks(ctx context.Context, tx *sql.Tx, records []usage.Record) (fresh, again []*usage.Record, err error) {
+	order := make([]*usage.Record, len(records))
+	for i := range records {
+		order[i] = &records[i]
+	}
+	slices.SortStableFunc(order, func(a, b *usage.Record) int { return strings.Compare(a.ID, b.ID) })
 	var args []any
-	for len(records) > 0 {
-		n := min(len(records), recordChunk)
+	for chunk := range slices.Chunk(order, recordChunk) {
 		args = args[:0]
-		for i := range records[:n] {
-			var err error
-			if args, err = recordValues(args, &records[i]); err != nil {
-				return fmt.Errorf("insert record %s: %w", records[i].ID, err)
+		for _, r := range chunk {
+			if args, err = recordValues(args, r); err != nil {
+				return nil, nil, fmt.Errorf("insert record %s: %w", r.ID, err)
 			}
 		}
 		text := fullInsert()
-		if n < recordChunk {
-			text = insertText(n)
+		if len(chunk) < recordChunk {
+			text = insertText(len(chunk))
 		}
-		if _, err := tx.ExecContext(ctx, text, args...); err != nil {
-			return fmt.Errorf("insert records: %w", err)
+		in, err := queryIDs(ctx, tx, text, args)
+		if err != nil {
+			return nil, nil, fmt.Errorf("insert records: %w", err)
 		}
-		records = records[n:]
+		for _, r := range chunk {
+			if in[r.ID] {
+				fresh = append(fresh, r)
+				delete(in, r.ID) // should it be there twice
+			} else {
+				again = append(again, r)
+			}
+		}
 	}
-	return nil
+	return fresh, again, nil
 }
 
-func insertOneByOne(ctx context.Context, tx *sql.Tx, records []usage.Record) (err error) {
+func queryIDs(ctx context.Context, q querier, text string, args []any) (map[string]bool, error) {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
+	ids := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids[id] = true
+	}
+	return ids, rows.Err()
+}
+
+func insertOneByOne(ctx context.Context, tx *sql.Tx, records []usage.Record) (fresh, again []*usage.Record, err error) {
 	if len(records) == 0 {
-		return nil
+		return nil, nil, nil
 	}
 	insert, err := tx.PrepareContext(ctx, insertOne())
 	if err != nil {
-		return fmt.Errorf("insert records: %w", err)
+		return nil, nil, fmt.Errorf("insert records: %w", err)
 	}
 	defer func() { err = errors.Join(err, insert.Close()) }()
 	var args []any
 	for i := range records {
 		if args, err = recordValues(args[:0], &records[i]); err != nil {
-			return fmt.Errorf("insert record %s: %w", records[i].ID, err)
+			return nil, nil, fmt.Errorf("insert record %s: %w", records[i].ID, err)
 		}
-		if _, err = insert.ExecContext(context.WithoutCancel(ctx), args...); err != nil {
-			return fmt.Errorf("insert records: %w", err)
+		// A context that can end costs a goroutine for each statement.
+		result, err := insert.ExecContext(context.WithoutCancel(ctx), args...)
+		if err != nil {
+			return nil, nil, fmt.Errorf("insert records: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil {
+			return nil, nil, fmt.Errorf("insert records: %w", err)
+		} else if n > 0 {
+			fresh = append(fresh, &records[i])
+		} else {
+			again = append(again, &records[i])
 		}
 	}
-	return nil
+	return fresh, again, nil
 }
 
-// InsertRecords stores records, all or none. Those whose id is there already are left as they are.
+// InsertRecords stores records and books them, all or none. Those whose id is there already are left as they are.
 func (s *Store) InsertRecords(ctx context.Context, records []usage.Record) error {
-	return s.tx(ctx, func(tx *sql.Tx) error { return s.insertRecords(ctx, tx, records) })
+	_, err := s.booked(ctx, func(tx *sql.Tx, moved moves) ([]account.Spend, error) { return s.bookIn(ctx, tx, records, moved) })
+	return err
 }
 
-// SaveRecords stores records of a journal and the position behind them, in one transaction.
-func (s *Store) SaveRecords(ctx context.Context, journal string, upTo usage.Position, records []usage.Record) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
-		if err := s.insertRecords(ctx, tx, records); err != nil {
-			return err
+// SaveRecords stores records of a journal and the position behind them, and books what they cost, in one transaction. It gives the new
+// spend of everybody who was charged. A record whose id is in already charges nobody again.
+func (s *Store) SaveRecords(ctx context.Context, journal string, upTo usage.Position, records []usage.Record) ([]account.Spend, error) {
+	return s.booked(ctx, func(tx *sql.Tx, moved moves) ([]account.Spend, error) {
+		spends, err := s.bookIn(ctx, tx, records, moved)
+		if err != nil {
+			return nil, err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO journal_position (journal, segment, position) VALUES ($1, $2, $3)
+		_, err = tx.ExecContext(ctx, `INSERT INTO journal_position (journal, segment, position) VALUES ($1, $2, $3)
 			ON CONFLICT (journal) DO UPDATE SET segment = excluded.segment, position = excluded.position`, journal, upTo.Segment, upTo.Offset)
 		if err != nil {
-			return fmt.Errorf("save the journal's position: %w", err)
+			return nil, fmt.Errorf("save the journal's position: %w", err)
 		}
-		return nil
+		return spends, nil
 	})
 }
 
@@ -178,111 +284,4 @@ func (s *Store) JournalPosition(ctx context.Context, journal string) (usage.Posi
 		return usage.Position{}, fmt.Errorf("read the journal's position: %w", err)
 	}
 	return p, nil
-}
-
-// RecordFilter chooses records; empty fields choose all.
-type RecordFilter struct {
-	ID         string
-	RequestID  string
-	Key        string // hash
-	User       string
-	Team       string
-	EndUser    string
-	Model      string
-	Deployment string
-	Session    string
-	From, To   int64 // started, Unix milliseconds: From included, To not
-	Failed     *bool // with or without an error
-}
-
-// where renders the filter as conditions that all must hold.
-func (f *RecordFilter) where() (text string, args []any) {
-	var b strings.Builder
-	b.WriteString("1 = 1")
-	and := func(condition string, value any) {
-		args = append(args, value)
-		b.WriteString(" AND " + condition + " $" + strconv.Itoa(len(args)))
-	}
-	for _, c := range []struct{ column, value string }{{"id", f.ID}, {"request_id", f.RequestID}, {"key_hash", f.Key}, {"user_id", f.User},
-		{"team_id", f.Team}, {"end_user", f.EndUser}, {"model", f.Model}, {"deployment", f.Deployment}, {"session", f.Session}} {
-		if c.value != "" {
-			and(c.column+" =", c.value)
-		}
-	}
-	if f.From != 0 {
-		and("started >=", f.From)
-	}
-	if f.To != 0 {
-		and("started <", f.To)
-	}
-	if f.Failed != nil {
-		if *f.Failed {
-			b.WriteString(" AND error_kind <> ''")
-		} else {
-			b.WriteString(" AND error_kind = ''")
-		}
-	}
-	return b.String(), args
-}
-
-// Records lists records, newest first, limit at most. cursor is "" for the first page, then next of the page before; next is "" when
-// there are no more.
-func (s *Store) Records(ctx context.Context, f RecordFilter, limit int, cursor string) (records []usage.Record, next string, err error) {
-	where, args := f.where()
-	if cursor != "" {
-		started, id, ok := strings.Cut(cursor, ".")
-		at, err := strconv.ParseInt(started, 10, 64)
-		if !ok || err != nil {
-			return nil, "", llm.Invalid("cursor", "cursor is not one of ours")
-		}
-		args = append(args, at, id)
-		n := len(args)
-		where += fmt.Sprintf(" AND (started < $%d OR started = $%d AND id < $%d)", n-1, n-1, n)
-	}
-	limit = min(max(limit, 1), 1000)
-	args = append(args, limit+1)
-	rows, err := s.read.QueryContext(ctx, "SELECT "+recordColumns+" FROM records WHERE "+where+
-		" ORDER BY started DESC, id DESC LIMIT $"+strconv.Itoa(len(args)), args...)
-	if err != nil {
-		return nil, "", fmt.Errorf("list records: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err below tells what went wrong
-	for rows.Next() {
-		var r usage.Record
-		if err := scanRecord(rows, &r); err != nil {
-			return nil, "", fmt.Errorf("list records: %w", err)
-		}
-		records = append(records, r)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, "", fmt.Errorf("list records: %w", err)
-	}
-	if len(records) > limit {
-		records = records[:limit]
-		last := &records[limit-1]
-		next = strconv.FormatInt(last.Start, 10) + "." + last.ID
-	}
-	return records, next, nil
-}
-
-// RecordSum is what the records of a filter come to.
-type RecordSum struct {
-	Calls  int64
-	Failed int64
-	Input  int64
-	Output int64
-	Cost   llm.Nanos
-}
-
-// SumRecords adds up the records of a filter.
-func (s *Store) SumRecords(ctx context.Context, f RecordFilter) (RecordSum, error) {
-	where, args := f.where()
-	var sum RecordSum
-	err := s.read.QueryRowContext(ctx, `SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN error_kind <> '' THEN 1 ELSE 0 END), 0) AS BIGINT),
-		CAST(COALESCE(SUM(input), 0) AS BIGINT), CAST(COALESCE(SUM(output), 0) AS BIGINT), CAST(COALESCE(SUM(cost), 0) AS BIGINT)
-		FROM records WHERE `+where, args...).Scan(&sum.Calls, &sum.Failed, &sum.Input, &sum.Output, (*int64)(&sum.Cost))
-	if err != nil {
-		return RecordSum{}, fmt.Errorf("sum records: %w", err)
-	}
-	return sum, nil
 }

@@ -32,7 +32,7 @@ func BenchmarkSaveRecords(b *testing.B) {
 						APIBase: "https://api.openai.com/v1", In: llm.OpenAI, Out: llm.OpenAI, Op: llm.OpChat, Status: 200, Attempts: 1,
 						Usage: llm.Usage{Input: 500, Output: 120}, Cost: 12345, Priced: true}
 				}
-				if err := s.SaveRecords(b.Context(), "jrn_1", usage.Position{Segment: 1, Offset: n}, batch); err != nil {
+				if _, err := s.SaveRecords(b.Context(), "jrn_1", usage.Position{Segment: 1, Offset: n}, batch); err != nil {
 					b.Fatal(err)
 				}
 			}

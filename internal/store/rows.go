@@ -221,11 +221,11 @@ func (r Rows[T]) where(q Query) (clause string, args []any, err error) {
 		if len(values) == 0 {
 			return "1 = 0"
 		}
-		marks := make([]string, len(values))
-		for i, v := range values {
-			marks[i] = bind(v)
+		first := len(args) + 1
+		for _, v := range values {
+			bind(v)
 		}
-		return column + " IN (" + strings.Join(marks, ",") + ")"
+		return column + " IN (" + marks(first, len(values)) + ")"
 	}
 	check := func(column string) {
 		err = errors.Join(err, r.column(column, false))
@@ -332,9 +332,8 @@ func (r Rows[T]) Put(ctx context.Context, row *T) error {
 		return fmt.Errorf("write %s: %w", r.n.kind, err)
 	}
 	add("doc", string(doc))
-	var marks, sets []string
-	for i, name := range strings.Split(columns, ",") {
-		marks = append(marks, "$"+strconv.Itoa(i+1))
+	var sets []string
+	for name := range strings.SplitSeq(columns, ",") {
 		if name != "id" {
 			sets = append(sets, name+" = excluded."+name)
 		}
@@ -344,7 +343,7 @@ func (r Rows[T]) Put(ctx context.Context, row *T) error {
 			return fmt.Errorf("write %s: a value holds a NUL character", r.n.kind)
 		}
 	}
-	_, err = r.q.ExecContext(ctx, "INSERT INTO "+string(r.n.kind)+" ("+columns+") VALUES ("+strings.Join(marks, ",")+
+	_, err = r.q.ExecContext(ctx, "INSERT INTO "+string(r.n.kind)+" ("+columns+") VALUES ("+marks(1, len(args))+
 		") ON CONFLICT (id) DO UPDATE SET "+strings.Join(sets, ", "), args...)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", r.n.kind, err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -311,12 +310,10 @@ func (s *Store) SpendsOf(ctx context.Context, kind account.Kind, ids ...string) 
 	var out []account.Spend
 	for chunk := range slices.Chunk(ids, 500) {
 		args := []any{string(kind)}
-		marks := make([]string, len(chunk))
-		for i, id := range chunk {
+		for _, id := range chunk {
 			args = append(args, id)
-			marks[i] = "$" + strconv.Itoa(i+2)
 		}
-		rows, err := spendRows(ctx, s.read, "WHERE kind = $1 AND id IN ("+strings.Join(marks, ",")+")", args...)
+		rows, err := spendRows(ctx, s.read, "WHERE kind = $1 AND id IN ("+marks(2, len(chunk))+")", args...)
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,6 +46,7 @@ type Store struct {
 	engine string
 	path   string // of the SQLite file
 	now    func() time.Time
+	ledger atomic.Bool // open calls were noted: see PutOpenCalls
 }
 
 // Open opens the database at address and brings its tables up to date. The address is postgres://... or postgresql://..., or the path of

@@ -33,7 +33,7 @@ func suite(t *testing.T, address func(*testing.T) string) {
 	for name, test := range map[string]func(*testing.T, string){"records": testRecords, "filter": testFilter, "exactly once": testExactlyOnce,
 		"journal": testJournal, "meta": testMeta, "migrate together": testMigrateTogether, "readers during a write": testConcurrent,
 		"accounts": testAccounts, "every account": testEveryAccount, "unique": testUnique, "edits together": testEdits, "changes": testChanges,
-		"windows": testWindows} {
+		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "leases": testLeases} {
 		t.Run(name, func(t *testing.T) { test(t, address(t)) })
 	}
 }
@@ -76,6 +76,7 @@ func testRecords(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	want := append(records(123), usage.Record{ID: "zero", Start: 1})
+	want[3].Lost = true
 	if err := s.InsertRecords(ctx, want); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func testExactlyOnce(t *testing.T, address string) {
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := s.SaveRecords(cancelled, "j", usage.Position{Segment: 1, Offset: 2}, []usage.Record{record(99)}); err == nil {
+	if _, err := s.SaveRecords(cancelled, "j", usage.Position{Segment: 1, Offset: 2}, []usage.Record{record(99)}); err == nil {
 		t.Error("saved after the context ended")
 	}
 	if p, err := s.JournalPosition(ctx, "j"); err != nil || p != (usage.Position{}) {

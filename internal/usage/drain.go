@@ -8,14 +8,17 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/account"
 )
 
 // Sink is where a Drainer puts records: the SQL store.
 type Sink interface {
 	// JournalPosition is how far the records of a journal are in; zero for one never seen.
 	JournalPosition(ctx context.Context, journal string) (Position, error)
-	// SaveRecords stores records and the position behind them in one transaction. Records that are in already are left as they are.
-	SaveRecords(ctx context.Context, journal string, upTo Position, records []Record) error
+	// SaveRecords stores records and the position behind them in one transaction, books what they cost and gives the new sums of all
+	// who were charged. Records that are in already are left as they are and charge nobody.
+	SaveRecords(ctx context.Context, journal string, upTo Position, records []Record) ([]account.Spend, error)
 }
 
 const (
@@ -29,6 +32,10 @@ const (
 // Drainer moves a journal's records to SQL, each exactly once, and deletes the files it has moved. Run it in one goroutine; call Drain
 // only when Run has ended.
 type Drainer struct {
+	// Saved is called, if set before Run, after each batch that is in SQL: the records, whether or not they were in before, and the sums
+	// that SaveRecords gave. It must not keep the records.
+	Saved func(records []Record, spends []account.Spend)
+
 	j      *Journal
 	sink   Sink
 	log    *slog.Logger
@@ -229,10 +236,14 @@ func (d *Drainer) damage(segment, at int64) {
 func (d *Drainer) save(ctx context.Context, upTo Position) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := d.sink.SaveRecords(ctx, d.j.ID(), upTo, d.recs); err != nil {
+	spends, err := d.sink.SaveRecords(ctx, d.j.ID(), upTo, d.recs)
+	if err != nil {
 		return fmt.Errorf("save %d records: %w", len(d.recs), err)
 	}
 	d.j.setDrained(upTo, len(d.recs))
+	if d.Saved != nil {
+		d.Saved(d.recs, spends)
+	}
 	return nil
 }
 

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
@@ -25,7 +27,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 func sample(id string) *Record {
 	return &Record{ID: id, RequestID: "req-" + id, Start: 1, FirstByte: 2, End: 3, Key: "hash", KeyAlias: "alias", User: "u", Team: "t", Org: "o",
 		EndUser: "eu", Model: "m", Deployment: "dep", Provider: "openai", Upstream: "gpt-4o", APIBase: "https://api.openai.com/v1",
-		In: llm.Anthropic, Out: llm.OpenAI, Op: llm.OpChat, Stream: true, Status: 200, ErrorKind: llm.ErrTimeout, Incomplete: true,
+		In: llm.Anthropic, Out: llm.OpenAI, Op: llm.OpChat, Stream: true, Lost: true, Status: 200, ErrorKind: llm.ErrTimeout, Incomplete: true,
 		ClientGone: true, Attempts: 2, Cost: 123456, Priced: true, Session: "s", Tags: []string{"a", "b"}, Dropped: []string{"seed"},
 		Usage: llm.Usage{Input: 11, Output: 5, Total: 16, CacheRead: 4, CacheWrite: 3, CacheWrite1h: 2, Reasoning: 1, InputAudio: 6, OutputAudio: 7,
 			InputImage: 8, OutputImage: 9, ToolInput: 10, WebSearches: 12, Accepted: 13, Rejected: 14, Estimated: true, ReasoningKnown: true, CacheKnown: true}}
@@ -88,20 +90,22 @@ func (s *memorySink) JournalPosition(_ context.Context, journal string) (Positio
 	return s.pos[journal], s.err
 }
 
-func (s *memorySink) SaveRecords(_ context.Context, journal string, upTo Position, records []Record) error {
+func (s *memorySink) SaveRecords(_ context.Context, journal string, upTo Position, records []Record) ([]account.Spend, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return s.err
+		return nil, s.err
 	}
+	var sum llm.Nanos
 	for _, r := range records {
 		if s.ids[r.ID] == 0 {
 			s.order = append(s.order, r.ID)
 		}
 		s.ids[r.ID]++
+		sum += r.Cost
 	}
 	s.pos[journal] = upTo
-	return s.lateErr
+	return []account.Spend{{Subject: account.Subject{Kind: account.OfGateway}, Total: sum}}, s.lateErr
 }
 
 func open(t *testing.T, o JournalOptions) *Journal {

@@ -1,5 +1,5 @@
 // Package usage keeps the books of calls: what a model costs (Prices), how many tokens a text has (Estimate), the single account of a
-// finished call (Record), and the Journal that makes records survive a crash until they are in SQL. It imports llm alone; proxy, store,
+// finished call (Record), and the Journal that makes records survive a crash until they are in SQL. It imports llm and account; proxy, store,
 // log sinks and app import it. Journal.Append and Price.Cost are on the hot path.
 package usage
 
@@ -56,6 +56,10 @@ type Record struct {
 	Session string
 	Tags    []string
 	Dropped []string // parameters the upstream's dialect could not express
+
+	// Lost marks a record made up for a call of a replica that never came back: Cost is what was reserved for the call. The call's own
+	// record takes its place should it come after all.
+	Lost bool
 }
 
 // recordVersion begins every encoded record. Fields are only ever added at the end, so that an older journal is still read.
@@ -77,7 +81,7 @@ func (r *Record) Append(dst []byte) []byte {
 		dst = binary.AppendVarint(dst, n)
 	}
 	var flags uint64
-	for i, b := range [...]bool{r.Stream, r.Incomplete, r.ClientGone, r.Priced, u.Estimated, u.ReasoningKnown, u.CacheKnown} {
+	for i, b := range [...]bool{r.Stream, r.Incomplete, r.ClientGone, r.Priced, u.Estimated, u.ReasoningKnown, u.CacheKnown, r.Lost} {
 		if b {
 			flags |= 1 << i
 		}
@@ -127,7 +131,7 @@ func (r *Record) Decode(b []byte) error {
 	}
 	r.Status, r.Attempts, r.Cost = int(status), int(attempts), llm.Nanos(cost)
 	flags := d.uvarint()
-	for i, b := range [...]*bool{&r.Stream, &r.Incomplete, &r.ClientGone, &r.Priced, &u.Estimated, &u.ReasoningKnown, &u.CacheKnown} {
+	for i, b := range [...]*bool{&r.Stream, &r.Incomplete, &r.ClientGone, &r.Priced, &u.Estimated, &u.ReasoningKnown, &u.CacheKnown, &r.Lost} {
 		*b = flags&(1<<i) != 0
 	}
 	r.Tags, r.Dropped = d.texts(), d.texts()

@@ -42,7 +42,9 @@ CREATE TABLE daily (
     cache_read  BIGINT NOT NULL,
     cache_write BIGINT NOT NULL,
     calls       BIGINT NOT NULL,
-    failed      BIGINT NOT NULL
+    failed      BIGINT NOT NULL,
+    time_ms     BIGINT NOT NULL,
+    timed       BIGINT NOT NULL
 );
 CREATE INDEX daily_date ON daily (tag, date);
 CREATE INDEX daily_key ON daily (key_hash, date);
