@@ -20,6 +20,13 @@ type Options struct {
 	Own []account.Key
 	// Groups are the access groups that model_info.access_groups makes: the models of each by its name. AccessGroup rows add to them.
 	Groups map[string][]string
+	// ProviderOf names the provider of a model by its public name, so that openai/* in a list of models holds gpt-4o; empty: not known.
+	// nil: patterns hold names as they stand.
+	ProviderOf func(model string) string
+	// ModelDenied is the HTTP status of a refused model; 0: 403.
+	ModelDenied int
+	// UserModelsWithoutTeams: a user's list of models holds for keys of no team only, as in LiteLLM.
+	UserModelsWithoutTeams bool
 }
 
 // Directory is everyone who may call. It is immutable and safe for concurrent use: Apply and With give the next one, which shares all that

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/account"
@@ -9,11 +10,15 @@ import (
 
 // rules are what all principals of a directory share. Immutable.
 type rules struct {
-	groups map[string][]string // access group -> names and patterns of models
+	groups     map[string][]string // access group -> names and patterns of models
+	providerOf func(model string) string
+	denied     int // status of a refused model
+	// aloneModels: a user's list holds for keys of no team only.
+	aloneModels bool
 }
 
 func newRules(o Options, rows *table[id, *account.AccessGroup]) *rules {
-	r := &rules{groups: map[string][]string{}}
+	r := &rules{groups: map[string][]string{}, providerOf: o.ProviderOf, denied: o.ModelDenied, aloneModels: o.UserModelsWithoutTeams}
 	for name, models := range o.Groups {
 		r.groups[name] = append(r.groups[name], models...)
 	}
@@ -30,7 +35,21 @@ const (
 	noDefaults    = "no-default-models"
 )
 
-// lists reports whether a list of models holds the name: itself, by a pattern, or by an access group.
+// allows reports whether a list of models holds the name: itself, by a pattern, or by an access group. An empty list holds every name.
+func (r *rules) allows(list []string, model string) bool {
+	if len(list) == 0 || r.lists(list, model) {
+		return true
+	}
+	// gpt-4o is among openai/*: the list names the provider, the model of that name does not.
+	if r.providerOf == nil || strings.Contains(model, "/") || !slices.ContainsFunc(list, isPattern) {
+		return false
+	}
+	p := r.providerOf(model)
+	return p != "" && r.lists(list, p+"/"+model)
+}
+
+func isPattern(s string) bool { return strings.Contains(s, "*") }
+
 func (r *rules) lists(list []string, model string) bool {
 	for _, m := range list {
 		if m == model || m == allModels || glob(m, model) {
@@ -53,62 +72,84 @@ func glob(pattern, name string) bool {
 	}
 	name = name[len(head):]
 	for {
-		var part string
-		if part, rest, ok = cut(rest); !ok {
+		part, after, more := strings.Cut(rest, "*")
+		if !more {
 			return strings.HasSuffix(name, part)
 		}
 		at := strings.Index(name, part)
 		if at < 0 {
 			return false
 		}
-		name = name[at+len(part):]
+		name, rest = name[at+len(part):], after
 	}
 }
 
-func cut(pattern string) (part, rest string, more bool) { return strings.Cut(pattern, "*") }
+// Resolve gives the model that a name stands for to this principal: what the key's aliases and then the team's model_aliases make of it, else
+// the name itself. It is an error if the principal may not call it: every list of models that holds for the principal must allow it.
+//
+// An alias of the key never leads past the lists of others, since its holder may set it. An alias of the team is the team's leave to call
+// the model behind it.
+func (p *Principal) Resolve(name string) (string, *llm.Error) {
+	model, by := p.resolve(name)
+	if by != "" {
+		return "", p.denied(name, by)
+	}
+	return model, nil
+}
 
-// MayCall reports whether the principal may call the model.
-func (p *Principal) MayCall(model string) bool { return p.deniedBy(model) == "" }
+// MayCall reports whether Resolve would succeed.
+func (p *Principal) MayCall(name string) bool {
+	_, by := p.resolve(name)
+	return by == ""
+}
 
-// deniedBy names whose list of models leaves the model out: key, team, user, org or member; empty: nobody's does.
-func (p *Principal) deniedBy(model string) string {
+// Denied is the error of Resolve for a model that the principal may not call.
+func (p *Principal) Denied(name string) *llm.Error {
+	_, by := p.resolve(name)
+	return p.denied(name, by)
+}
+
+// resolve follows the aliases of a name, and tells whose list refuses it: key, team, user or org; empty: nobody's.
+func (p *Principal) resolve(name string) (model, by string) {
 	r := p.rules
-	if k := p.Key; k != nil && len(k.Models) > 0 && !(p.Team != nil && has(k.Models, allTeamModels)) && !r.lists(k.Models, model) {
-		return "key"
-	}
-	if t := p.Team; t != nil && len(t.Models) > 0 && !r.lists(t.Models, model) {
-		return "team"
-	}
-	if m := p.Member; m != nil && len(m.Models) > 0 && !r.lists(m.Models, model) {
-		return "member"
-	}
-	if u := p.User; u != nil && len(u.Models) > 0 && !r.lists(u.Models, model) && !(p.Team != nil && has(u.Models, noDefaults)) {
-		return "user"
-	}
-	if o := p.Org; o != nil && len(o.Models) > 0 && !r.lists(o.Models, model) {
-		return "org"
-	}
-	return ""
-}
-
-func has(list []string, word string) bool {
-	for _, s := range list {
-		if s == word {
-			return true
+	asked := name // of the team and all beyond it
+	if k := p.Key; k != nil && k.Aliases != nil {
+		if to, ok := k.Aliases[name]; ok {
+			asked = to
 		}
 	}
-	return false
+	model = asked
+	aliased := false
+	if t := p.Team; t != nil && t.ModelAliases != nil {
+		if to, ok := t.ModelAliases[asked]; ok {
+			model, aliased = to, true
+		}
+	}
+	either := func(list []string) bool {
+		return r.allows(list, asked) || aliased && r.allows(list, model)
+	}
+	switch k, t, m, u, o := p.Key, p.Team, p.Member, p.User, p.Org; {
+	case k != nil && !either(k.Models) && !r.allows(k.Models, name) && !(t != nil && slices.Contains(k.Models, allTeamModels)):
+		return "", "key"
+	case t != nil && !aliased && !r.allows(t.Models, asked):
+		return "", "team"
+	case m != nil && !either(m.Models):
+		return "", "team"
+	case u != nil && !either(u.Models) && !(t != nil && (r.aloneModels || slices.Contains(u.Models, noDefaults))):
+		return "", "user"
+	case o != nil && !r.allows(o.Models, model):
+		return "", "org"
+	}
+	return model, ""
 }
 
-// Denied is the error for a model that the principal may not call.
-func (p *Principal) Denied(model string) *llm.Error {
-	by := p.deniedBy(model)
-	if by == "" || by == "member" {
+func (p *Principal) denied(name, by string) *llm.Error {
+	if by == "" {
 		by = "key"
 	}
 	return &llm.Error{
-		Kind: llm.ErrPermission, Type: by + "_model_access_denied", Param: "model",
-		Message: "The requested model '" + model + "' is not available for this API key, or the model name is invalid. " +
+		Kind: llm.ErrPermission, Status: p.rules.denied, Type: by + "_model_access_denied", Param: "model",
+		Message: "The requested model '" + name + "' is not available for this API key, or the model name is invalid. " +
 			"Check the models available to you and try again.",
 	}
 }
