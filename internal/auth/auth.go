@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
@@ -34,6 +35,10 @@ type Principal struct {
 	Team   *account.Team
 	Member *account.Member // of Team
 	Org    *account.Organization
+
+	// Bound is everything that bounds the caller, the gateway's own limits included; nil for the master key. A call's customer and tags have
+	// bounds of their own: Directory.Customer and Tag.
+	Bound *limit.Bound
 
 	Metadata map[string]any // the key's
 	Tags     []string       // the key's, then the team's, each once

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
@@ -25,8 +26,26 @@ type Options struct {
 	ProviderOf func(model string) string
 	// ModelDenied is the HTTP status of a refused model; 0: 403.
 	ModelDenied int
+	// Limiter counts; nil: nothing is counted and nothing limited, and every Bound is nil.
+	Limiter *limit.Limiter
+	// Gateway bounds all calls together but the master key's.
+	Gateway account.Limits
+	// KeyLimits hold for keys that have none of their own, CustomerLimits for customers, also for those who have no row.
+	KeyLimits, CustomerLimits account.Limits
+	// UserBudgetWithoutTeams: a user's budget counts calls with keys of no team only, as in LiteLLM.
+	UserBudgetWithoutTeams bool
 	// UserModelsWithoutTeams: a user's list of models holds for keys of no team only, as in LiteLLM.
 	UserModelsWithoutTeams bool
+}
+
+// leanOn reports whether the options name one of the budgets.
+func (o *Options) leanOn(touched map[node]bool) bool {
+	for _, l := range [...]*account.Limits{&o.Gateway, &o.KeyLimits, &o.CustomerLimits} {
+		if l.BudgetID != "" && touched[node{aBudget, l.BudgetID}] {
+			return true
+		}
+	}
+	return false
 }
 
 // Directory is everyone who may call. It is immutable and safe for concurrent use: Apply and With give the next one, which shares all that
@@ -131,6 +150,10 @@ func (d *Directory) Apply(c Changes) *Directory {
 			next.renew(n.id)
 		case aMember:
 			next.renewMember(n.id, x)
+		case aCustomer:
+			b.customers = renewed(customers, b.customers, n.id)
+		case aTag:
+			b.tags = renewed(tags, b.tags, n.id)
 		}
 	}
 	for _, hash := range c.Gone.Keys {
@@ -140,7 +163,7 @@ func (d *Directory) Apply(c Changes) *Directory {
 		next.dropKey(c.Keys[i].Hash, x)
 		next.putKey(&c.Keys[i], x)
 	}
-	if len(c.AccessGroups)+len(c.Gone.AccessGroups) > 0 || next.rules == nil {
+	if len(c.AccessGroups)+len(c.Gone.AccessGroups) > 0 || next.rules == nil || next.o.leanOn(touched) {
 		next.setRules()
 	}
 	next.line.newest = next
@@ -249,7 +272,7 @@ func (d *Directory) renewMember(member string, x index) {
 	}
 }
 
-// setRules makes the rules anew, and with them every principal.
+// setRules makes the rules anew, and with them everything that was made of rows.
 func (d *Directory) setRules() {
 	d.rules = newRules(d.o, d.groups)
 	fresh := &table[digest, *entry]{}
@@ -257,6 +280,8 @@ func (d *Directory) setRules() {
 		fresh.put(at, &entry{key: e.key, hidden: e.hidden, until: e.until})
 	})
 	d.keys = fresh
+	d.customers = allRenewed(customers, d.customers)
+	d.tags = allRenewed(tags, d.tags)
 }
 
 // Authenticate finds who holds the key. The look-up goes by the key's hash, so that its time says nothing about other keys. A key that is

@@ -74,6 +74,7 @@ func keyNeeds(k *account.Key) []node {
 	return []node{{aUser, k.UserID}, {aTeam, k.TeamID}, {anOrg, k.OrgID}, {aBudget, k.BudgetID}}
 }
 
+// nothing is what rows lean on that lean on none.
 func nothing[V any](*V) []node { return nil }
 
 func userNeeds(u *account.User) []node { return []node{{aBudget, u.BudgetID}} }

@@ -18,6 +18,7 @@ func (d *Directory) make(k *account.Key) *Principal {
 		Key: k, Metadata: k.Metadata, Tags: k.Tags, rules: d.rules,
 	}
 	d.belong(p)
+	p.Bound = d.bind(p)
 	if k.Blocked {
 		p.refused = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
 	}
@@ -29,6 +30,7 @@ func (d *Directory) make(k *account.Key) *Principal {
 func (d *Directory) ForUser(user, team string) *Principal {
 	p := &Principal{UserID: user, TeamID: team, rules: d.rules}
 	d.belong(p)
+	p.Bound = d.bind(p)
 	return p
 }
 

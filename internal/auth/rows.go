@@ -37,48 +37,59 @@ type books struct {
 	orgs       *table[id, *account.Organization]
 	orgMembers *table[id, *account.OrgMember]
 	budgets    *table[id, *account.Budget]
-	customers  *table[id, *account.Customer]
-	tags       *table[id, *account.Tag]
+	customers  *table[id, *held[account.Customer]]
+	tags       *table[id, *held[account.Tag]]
 	groups     *table[id, *account.AccessGroup]
 }
 
 func newBooks() books {
 	return books{
 		&table[digest, *entry]{}, &table[id, *account.User]{}, &table[id, *account.Team]{}, &table[id, *account.Member]{},
-		&table[id, *account.Organization]{}, &table[id, *account.OrgMember]{}, &table[id, *account.Budget]{}, &table[id, *account.Customer]{},
-		&table[id, *account.Tag]{}, &table[id, *account.AccessGroup]{},
+		&table[id, *account.Organization]{}, &table[id, *account.OrgMember]{}, &table[id, *account.Budget]{},
+		&table[id, *held[account.Customer]]{}, &table[id, *held[account.Tag]]{}, &table[id, *account.AccessGroup]{},
 	}
 }
 
-// noun is how one sort of row is told apart and what it leans on.
-type noun[V any] struct {
+// noun is how one sort of row is told apart, what it leans on, and how a table holds it.
+type noun[V, H any] struct {
 	sort  sort
 	name  func(*V) string
 	needs func(*V) []node
+	hold  func(*V) H
+	row   func(H) *V
+}
+
+func plain[V any](s sort, name func(*V) string, needs func(*V) []node) noun[V, *V] {
+	same := func(v *V) *V { return v }
+	return noun[V, *V]{s, name, needs, same, same}
+}
+
+func payer[V any](s sort, name func(*V) string, needs func(*V) []node) noun[V, *held[V]] {
+	return noun[V, *held[V]]{s, name, needs, func(v *V) *held[V] { return &held[V]{row: v} }, func(h *held[V]) *V { return h.row }}
 }
 
 var (
-	users      = noun[account.User]{aUser, func(u *account.User) string { return u.ID }, userNeeds}
-	teams      = noun[account.Team]{aTeam, func(t *account.Team) string { return t.ID }, teamNeeds}
-	members    = noun[account.Member]{aMember, func(m *account.Member) string { return account.MemberID(m.TeamID, m.UserID) }, memberNeeds}
-	orgs       = noun[account.Organization]{anOrg, func(o *account.Organization) string { return o.ID }, orgNeeds}
-	orgMembers = noun[account.OrgMember]{anOrgMember, func(m *account.OrgMember) string { return account.MemberID(m.OrgID, m.UserID) }, nothing[account.OrgMember]}
-	budgets    = noun[account.Budget]{aBudget, func(b *account.Budget) string { return b.ID }, nothing[account.Budget]}
-	customers  = noun[account.Customer]{aCustomer, func(c *account.Customer) string { return c.ID }, customerNeeds}
-	tags       = noun[account.Tag]{aTag, func(t *account.Tag) string { return t.Name }, tagNeeds}
-	groups     = noun[account.AccessGroup]{aGroup, func(g *account.AccessGroup) string { return g.Name }, nothing[account.AccessGroup]}
+	users      = plain(aUser, func(u *account.User) string { return u.ID }, userNeeds)
+	teams      = plain(aTeam, func(t *account.Team) string { return t.ID }, teamNeeds)
+	members    = plain(aMember, func(m *account.Member) string { return account.MemberID(m.TeamID, m.UserID) }, memberNeeds)
+	orgs       = plain(anOrg, func(o *account.Organization) string { return o.ID }, orgNeeds)
+	orgMembers = plain(anOrgMember, func(m *account.OrgMember) string { return account.MemberID(m.OrgID, m.UserID) }, nothing)
+	budgets    = plain(aBudget, func(b *account.Budget) string { return b.ID }, nothing)
+	groups     = plain(aGroup, func(g *account.AccessGroup) string { return g.Name }, nothing)
+	customers  = payer(aCustomer, func(c *account.Customer) string { return c.ID }, customerNeeds)
+	tags       = payer(aTag, func(t *account.Tag) string { return t.Name }, tagNeeds)
 )
 
 // change puts rows into a copy of a table and takes others out, keeps the index, and adds every row that is or leans on one of them to
 // touched. Nothing to do gives the table itself.
-func change[V any](n noun[V], t *table[id, *V], rows []V, gone []string, x index, touched map[node]bool) *table[id, *V] {
+func change[V, H any](n noun[V, H], t *table[id, H], rows []V, gone []string, x index, touched map[node]bool) *table[id, H] {
 	if len(rows)+len(gone) == 0 {
 		return t
 	}
 	t = t.next()
 	forget := func(name string) {
 		if old, ok := t.get(id(name)); ok {
-			x.unlink(node{n.sort, name}, n.needs(old)...)
+			x.unlink(node{n.sort, name}, n.needs(n.row(old))...)
 		}
 		touched[node{n.sort, name}] = true
 		x.reach(node{n.sort, name}, touched)
@@ -91,12 +102,30 @@ func change[V any](n noun[V], t *table[id, *V], rows []V, gone []string, x index
 		name := n.name(&rows[i])
 		forget(name)
 		x.link(node{n.sort, name}, n.needs(&rows[i])...)
-		t.put(id(name), &rows[i])
+		t.put(id(name), n.hold(&rows[i]))
 	}
 	return t
 }
 
 // relink adds a table's rows to an index that is built anew.
-func relink[V any](n noun[V], t *table[id, *V], x index) {
-	t.each(func(name id, row *V) { x.link(node{n.sort, string(name)}, n.needs(row)...) })
+func relink[V, H any](n noun[V, H], t *table[id, H], x index) {
+	t.each(func(name id, h H) { x.link(node{n.sort, string(name)}, n.needs(n.row(h))...) })
+}
+
+// renewed gives a table in which a row, if it is there, is held anew, so that what was made of it is made again.
+func renewed[V, H any](n noun[V, H], t *table[id, H], name string) *table[id, H] {
+	h, ok := t.get(id(name))
+	if !ok {
+		return t
+	}
+	t = t.next()
+	t.put(id(name), n.hold(n.row(h)))
+	return t
+}
+
+// allRenewed is renewed for every row.
+func allRenewed[V, H any](n noun[V, H], t *table[id, H]) *table[id, H] {
+	fresh := &table[id, H]{}
+	t.each(func(name id, h H) { fresh.put(name, n.hold(n.row(h))) })
+	return fresh
 }
