@@ -219,7 +219,9 @@ func TestSigV4_mutations(t *testing.T) {
 			refused("target "+target, with(func(c *http.Request) { c.RequestURI = target + query }), body)
 		}
 		refused("more query", with(func(c *http.Request) { c.RequestURI += "&c=3" }), body)
-		flips(r.Host, func(_ int, changed string) { refused("host "+changed, with(func(c *http.Request) { c.Host = changed }), body) })
+		flips(r.Host, func(_ int, changed string) {
+			refused("host "+changed, with(func(c *http.Request) { c.Host = changed }), body)
+		})
 		refused("x-forwarded-host", with(func(c *http.Request) {
 			c.Host, c.Header["X-Forwarded-Host"] = "elsewhere", []string{"weir.example:4000"}
 		}), body)
@@ -296,7 +298,9 @@ func TestSigV4_refusals(t *testing.T) {
 	f(func(r *http.Request, _ *SigV4, _ *time.Time) {
 		r.Header.Set("X-Amz-Content-Sha256", "STREAMING-AWS4-HMAC-SHA256-EVENTS")
 	}, 403, "InvalidSignatureException", "STREAMING-AWS4-HMAC-SHA256-EVENTS is not supported")
-	f(func(r *http.Request, _ *SigV4, _ *time.Time) { r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD") }, 403, "InvalidSignatureException", "not allowed here")
+	f(func(r *http.Request, _ *SigV4, _ *time.Time) {
+		r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+	}, 403, "InvalidSignatureException", "not allowed here")
 	f(func(r *http.Request, _ *SigV4, _ *time.Time) { r.Header.Set("X-Amz-Content-Sha256", "abcd") }, 400, "IncompleteSignatureException", "SHA-256")
 	f(func(r *http.Request, _ *SigV4, _ *time.Time) { r.Header.Add("Authorization", "Bearer sk-1") }, 400, "IncompleteSignatureException", "one signature")
 	f(func(r *http.Request, _ *SigV4, _ *time.Time) { r.RequestURI += "?X-Amz-Signature=00" }, 400, "IncompleteSignatureException", "one signature")
