@@ -16,6 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/store"
+	"github.com/weir-gateway/weir/internal/usage"
 )
 
 // Options is what the API needs. Store, Identify and Config are required.
@@ -26,9 +27,12 @@ type Options struct {
 	Config   func() *config.Config
 	// Changed is called after every committed change and returns when this replica authorizes by it; nil: nothing is told.
 	Changed func(context.Context)
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: slog.Default
-	MaxBody int64            // largest request body in bytes; 0: 8 MiB
+	// Seal makes a provider's secret fit to be stored, Unseal undoes it; required by the routes of models and credentials.
+	Seal, Unseal func(string) (string, error)
+	Prices       *usage.Prices    // nil: the built-in ones
+	Now          func() time.Time // nil: time.Now
+	Log          *slog.Logger     // nil: slog.Default
+	MaxBody      int64            // largest request body in bytes; 0: 8 MiB
 }
 
 // API answers the management routes. Safe for concurrent use.
@@ -43,6 +47,9 @@ func New(o Options) *API {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Prices == nil {
+		o.Prices = usage.NewPrices()
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

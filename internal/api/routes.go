@@ -48,6 +48,8 @@ const (
 func (a *API) routes() []route {
 	return slices.Concat(
 		a.userRoutes(),
+		a.modelRoutes(),
+		a.credentialRoutes(),
 	)
 }
 

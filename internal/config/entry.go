@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -190,4 +191,36 @@ func paramNames() map[string]bool {
 		names[name] = true
 	}
 	return names
+}
+
+// Shown lists the parameters that are set, by their keys, without the secrets. Durations are seconds.
+func (p *Params) Shown() map[string]any {
+	out := map[string]any{}
+	v := reflect.ValueOf(p).Elem()
+	eachField(v.Type(), func(f reflect.StructField, index []int, key string) {
+		field := v.FieldByIndex(index)
+		if field.IsZero() || f.Type == reflect.TypeFor[Secret]() {
+			return
+		}
+		if field.Kind() == reflect.Pointer {
+			field = field.Elem()
+		}
+		out[key] = field.Interface()
+		if d, ok := out[key].(time.Duration); ok {
+			out[key] = d.Seconds()
+		}
+	})
+	return out
+}
+
+// Secrets lists the secrets that are set, by their keys.
+func (p *Params) Secrets() map[string]Secret {
+	out := map[string]Secret{}
+	v := reflect.ValueOf(p).Elem()
+	eachField(v.Type(), func(f reflect.StructField, index []int, key string) {
+		if s, ok := v.FieldByIndex(index).Interface().(Secret); ok && s != "" {
+			out[key] = s
+		}
+	})
+	return out
 }
