@@ -58,6 +58,11 @@ type LiteLLM struct {
 	ModifyParams   bool          `yaml:"modify_params" doc:"accepted: the fix-ups a provider needs to take a request (an opening user turn, say) are always made"`
 	RequestTimeout time.Duration `yaml:"request_timeout" default:"0s" doc:"longest time an upstream call may take; 0: weir.timeouts.total"`
 
+	MaxBudget          *float64 `yaml:"max_budget" doc:"budget in USD of the whole gateway; the master key's calls count and are never refused for it"`
+	BudgetDuration     string   `yaml:"budget_duration" doc:"period of that budget: 30s, 30m, 30h, 30d, 1mo ..."`
+	MaxEndUserBudget   *float64 `yaml:"max_end_user_budget" doc:"budget in USD of an end user who has none of their own"`
+	MaxEndUserBudgetID string   `yaml:"max_end_user_budget_id" doc:"shared budget (/budget/new) of an end user who has none of their own"`
+
 	// Users and keys made through the management API.
 	UserBudget         *float64       `yaml:"max_internal_user_budget" doc:"budget in USD of a new internal_user that is given none"`
 	UserBudgetDuration string         `yaml:"internal_user_budget_duration" doc:"period of that budget: 30s, 30m, 30h, 30d, 1mo ..."`
@@ -83,11 +88,19 @@ type KeyGeneration struct {
 
 // General is general_settings.
 type General struct {
-	MasterKey      Secret  `yaml:"master_key" doc:"key that may do everything; WEIR_MASTER_KEY and LITELLM_MASTER_KEY set it too"`
-	MaxRequestMB   float64 `yaml:"max_request_size_mb" default:"0" doc:"largest request body in MB; 0: weir.limits.max_body_mb"`
-	DatabaseURL    Secret  `yaml:"database_url" doc:"postgres:// address of the database; empty: SQLite in the data directory. DATABASE_URL sets it too"`
-	PermitWeakKey  bool    `yaml:"dangerously_permit_weak_or_unset_master_key" doc:"accepted: a gateway without a master key generates one"`
-	PermitMockTest bool    `yaml:"dangerously_allow_mock_testing_request_params" later:"true" doc:"let clients ask for simulated failures"`
+	MasterKey      Secret           `yaml:"master_key" doc:"key that may do everything; WEIR_MASTER_KEY and LITELLM_MASTER_KEY set it too"`
+	MaxRequestMB   float64          `yaml:"max_request_size_mb" default:"0" doc:"largest request body in MB; 0: weir.limits.max_body_mb"`
+	DatabaseURL    Secret           `yaml:"database_url" doc:"postgres:// address of the database; empty: SQLite in the data directory. DATABASE_URL sets it too"`
+	PermitWeakKey  bool             `yaml:"dangerously_permit_weak_or_unset_master_key" doc:"accepted: a gateway without a master key generates one"`
+	KeyParallel    *int64           `yaml:"max_parallel_requests" doc:"calls at a time of a key that has no limit of its own"`
+	Parallel       *int64           `yaml:"global_max_parallel_requests" doc:"calls at a time of the whole gateway"`
+	TokensCounted  string           `yaml:"token_rate_limit_type" default:"total" doc:"which tokens a tpm_limit counts: total, input or output"`
+	EnforceUser    bool             `yaml:"enforce_user_param" doc:"refuse calls that do not name their end user (user)"`
+	RejectTags     bool             `yaml:"reject_clientside_metadata_tags" doc:"refuse calls that bring tags of their own"`
+	KeyHeader      string           `yaml:"litellm_key_header_name" doc:"a header that holds the key, looked at before all others"`
+	AlertWebhook   Secret           `yaml:"alert_to_webhook_url" doc:"address that is told (POST, JSON) when a budget or a soft budget is reached; WEBHOOK_URL sets it too"`
+	ErrorStatus    map[string]int64 `yaml:"error_status" doc:"HTTP statuses of older LiteLLM versions: budget_exceeded (422), model_denied (403)"`
+	PermitMockTest bool             `yaml:"dangerously_allow_mock_testing_request_params" later:"true" doc:"let clients ask for simulated failures"`
 }
 
 // Router is router_settings.
@@ -151,8 +164,10 @@ type Timeouts struct {
 
 // Limits bound what a client may send.
 type Limits struct {
-	MaxBodyMB    float64 `yaml:"max_body_mb" default:"100" doc:"largest request body in MiB, after decompression"`
-	MaxJSONDepth int64   `yaml:"max_json_depth" default:"512" doc:"deepest nesting of a JSON body"`
+	MaxBodyMB           float64 `yaml:"max_body_mb" default:"100" doc:"largest request body in MiB, after decompression"`
+	MaxJSONDepth        int64   `yaml:"max_json_depth" default:"512" doc:"deepest nesting of a JSON body"`
+	Unpriced            string  `yaml:"unpriced_models" default:"allow" doc:"calls of models without a known price: allow counts their tokens and flags the record, refuse answers 400"`
+	UserBudgetWithTeams bool    `yaml:"user_budget_with_teams" default:"true" doc:"a user's budget counts the calls they make with keys of teams as well; false is as LiteLLM does it"`
 }
 
 // MaxBody is the largest request body in bytes: the smaller of the two settings that bound it.

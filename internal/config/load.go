@@ -262,6 +262,20 @@ func (l *loader) check(root *node) {
 		complain(Error, root.get("general_settings").get("max_request_size_mb"), "general_settings.max_request_size_mb",
 			"general_settings.max_request_size_mb: must be from 0 to 4096")
 	}
+	oneOf := func(n *node, path, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			complain(Error, n, path, "%s: %q is none of %s", path, value, strings.Join(allowed, ", "))
+		}
+	}
+	oneOf(weir.get("limits").get("unpriced_models"), "weir.limits.unpriced_models", c.Weir.Limits.Unpriced, "allow", "refuse")
+	oneOf(root.get("general_settings").get("token_rate_limit_type"), "general_settings.token_rate_limit_type", c.General.TokensCounted,
+		"total", "input", "output")
+	for name, status := range c.General.ErrorStatus {
+		path := "general_settings.error_status." + name
+		if oneOf(root.get("general_settings").get("error_status"), path, name, "budget_exceeded", "model_denied"); status < 400 || status > 499 {
+			complain(Error, root.get("general_settings").get("error_status"), path, "%s: must be from 400 to 499", path)
+		}
+	}
 	if (c.Weir.TLS.Cert == "") != (c.Weir.TLS.Key == "") {
 		complain(Error, weir.get("tls"), "weir.tls", "weir.tls: cert and key come together")
 	}

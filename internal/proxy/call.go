@@ -9,12 +9,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/route"
 	"github.com/weir-gateway/weir/internal/usage"
@@ -50,6 +52,9 @@ type call struct {
 	wantUsage bool // an OpenAI stream's client asked for the usage chunk
 
 	rec         usage.Record
+	held        limit.Reservation
+	estimate    llm.Usage       // what it may use at most
+	inFlight    *usage.OpenCall // nil: nobody watches
 	seen        llm.Seen
 	thinking    reasoningMerger
 	tools       *toolbox
@@ -59,7 +64,7 @@ type call struct {
 	asked       bool          // a request went to the upstream
 	answered    bool          // and it answered 2xx
 	form        []string      // the type of a body that is a form with files
-	characters  int64         // of a text to speak
+	units       usage.Units   // what is billed otherwise than by the token
 	contentType []string      // of a whole answer that isn't JSON (speech)
 	overhead    time.Duration // time spent before the upstream was called
 	buffers     []*[]byte     // go back to the pool at finish
@@ -135,7 +140,8 @@ func (c *call) authenticate() *llm.Error {
 		return err
 	}
 	c.rec.Key, c.rec.KeyAlias = c.principal.KeyHash, c.principal.KeyAlias
-	c.rec.User, c.rec.Team = c.principal.UserID, c.principal.TeamID
+	c.rec.User, c.rec.Team, c.rec.Org = c.principal.UserID, c.principal.TeamID, c.principal.OrgID
+	c.rec.Tags = slices.Clip(c.principal.Tags)
 	return nil
 }
 
@@ -286,6 +292,7 @@ func (c *call) fail(e *llm.Error) {
 	h := c.w.Header()
 	c.commonHeaders(h)
 	h["X-Litellm-Response-Cost"] = zero
+	c.limitHeaders(h)
 	for name, values := range e.Header {
 		h[name] = values
 	}

@@ -26,6 +26,9 @@ func (c *call) chat() *llm.Error {
 	if err := c.choose(); err != nil {
 		return err
 	}
+	if err := c.reserve(); err != nil {
+		return err
+	}
 	for {
 		err := c.attempt()
 		if err != nil && c.wrongPath(err) {

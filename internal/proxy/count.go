@@ -39,6 +39,9 @@ func (c *call) count() *llm.Error {
 	if err := c.choose(); err != nil {
 		return err
 	}
+	if err := c.reserve(); err != nil {
+		return err
+	}
 	served := counters[c.dialect]
 	req, decodeErr := served.decode(c.body)
 	if decodeErr != nil {

@@ -17,6 +17,9 @@ func (c *call) embed() *llm.Error {
 	if err := c.choose(); err != nil {
 		return err
 	}
+	if err := c.reserve(); err != nil {
+		return err
+	}
 	own := c.target.Upstream.Embed()
 	c.spoken = llm.OpenAI
 	if own != nil && len(c.target.Upstream.Dialects) > 0 {

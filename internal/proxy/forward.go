@@ -6,6 +6,8 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/llm"
@@ -39,6 +41,9 @@ func (c *call) forward() *llm.Error {
 	if err != nil {
 		return err
 	}
+	if err := c.reserve(); err != nil {
+		return err
+	}
 	resp, err := c.send(c.op, body)
 	if err != nil {
 		return err
@@ -56,6 +61,7 @@ func (c *call) forward() *llm.Error {
 		_ = tap.Body(append(append([]byte(`{"choices":[],"usage":`), b[from:to]...), '}')) // only the usage is wanted: the answer is not a chat's
 		c.seen = *tap.Seen()
 	}
+	c.measureReply(b)
 	c.contentType = resp.Header["Content-Type"]
 	return c.reply(resp.Header, b)
 }
@@ -85,10 +91,7 @@ func (c *call) forwarded() ([]byte, *llm.Error) {
 	}
 	out := c.buffer()
 	*out = c.doc.Splice(*out, edits...)
-	if c.op == llm.OpSpeech {
-		input, _ := c.doc.Str("input")
-		c.characters = int64(utf8.RuneCountInString(input))
-	}
+	c.measure()
 	return *out, nil
 }
 
@@ -120,6 +123,9 @@ func (c *call) forwardedForm(boundary string) ([]byte, *llm.Error) {
 		}
 	}
 	c.rec.Model = c.model
+	if c.op == llm.OpImageEdit {
+		c.units.Images, c.units.InputImages = 1, 1
+	}
 	c.readOwnHeaders()
 	if err := c.choose(); err != nil {
 		return nil, err
@@ -170,17 +176,67 @@ func eachPart(body []byte, boundary string, do func(*multipart.Part) error) erro
 	}
 }
 
-// flatCost is what a call costs that is not counted in tokens: a search to rerank, the characters of a speech.
-func (c *call) flatCost() llm.Nanos {
-	var usd float64
+// measure notes what of a request is billed otherwise than by the token.
+func (c *call) measure() {
 	switch c.op {
 	case llm.OpRerank:
-		usd, _ = c.target.Price.USD("input_cost_per_query")
+		c.units.Queries = 1
 	case llm.OpSpeech:
-		perCharacter, _ := c.target.Price.USD("input_cost_per_character")
-		usd = perCharacter * float64(c.characters)
+		input, _ := c.doc.Str("input")
+		c.units.Characters = int64(utf8.RuneCountInString(input))
+	case llm.OpImage:
+		c.units.Images = 1
+		if raw, ok := c.doc.Get("n"); ok {
+			if n, err := strconv.ParseInt(string(raw), 10, 32); err == nil && n > 0 {
+				c.units.Images = n
+			}
+		}
+		size, _ := c.doc.Str("size")
+		c.measureSize(size)
 	}
-	return llm.Nanos(usd*1e9 + 0.5)
+}
+
+func (c *call) measureSize(size string) {
+	wide, high, _ := strings.Cut(size, "x")
+	w, _ := strconv.ParseInt(wide, 10, 32) // "auto" is not said
+	h, _ := strconv.ParseInt(high, 10, 32)
+	if w > 0 && h > 0 {
+		c.units.Width, c.units.Height = w, h
+	}
+}
+
+// measureReply notes how long the sound was that the upstream heard, where it says so.
+func (c *call) measureReply(b []byte) {
+	if c.op != llm.OpTranscribe && c.op != llm.OpTranslation {
+		return
+	}
+	for _, name := range [...]string{"duration", "seconds"} {
+		from, to := wire.FindValue(b, name)
+		if from < 0 && name == "seconds" {
+			at, end := wire.FindValue(b, "usage")
+			if at < 0 {
+				continue
+			}
+			if from, to = wire.FindValue(b[at:end], name); from >= 0 {
+				from, to = from+at, to+at
+			}
+		}
+		if from < 0 {
+			continue
+		}
+		if s, ok := seconds(strings.Trim(string(b[from:to]), `"`)); ok {
+			c.units.InputAudio = s.Milliseconds()
+		}
+	}
+}
+
+// billsUnits reports whether an operation may be billed otherwise than by the token.
+func billsUnits(op llm.Op) bool {
+	switch op {
+	case llm.OpRerank, llm.OpSpeech, llm.OpImage, llm.OpImageEdit, llm.OpTranscribe, llm.OpTranslation:
+		return true
+	}
+	return false
 }
 
 // contentTypeOf puts a form's own type in the place of JSON's.

@@ -55,6 +55,7 @@ func (c *call) requestID() string {
 func (c *call) costHeaders(h http.Header) {
 	cost := c.headerValue(formatFloat(c.rec.Cost.USD()))
 	h["X-Litellm-Response-Cost"], h["X-Litellm-Key-Spend"] = cost, cost
+	c.limitHeaders(h)
 	c.durationHeader(h, c.ended)
 }
 

@@ -49,6 +49,11 @@ func (c *call) readOwn() *llm.Error {
 		}
 	}
 	c.readOwnHeaders()
+	if c.snap.Settings.RejectTags && len(c.rec.Tags) > len(c.principal.Tags) && !c.principal.Admin {
+		e := llm.Invalid("metadata.tags", "tags in a request are refused here (general_settings.reject_clientside_metadata_tags); the tags of your key and team apply")
+		e.Type = "bad_request_error"
+		return e
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/route"
 	"github.com/weir-gateway/weir/internal/usage"
@@ -34,6 +35,12 @@ type Settings struct {
 	MaxFrame int   // bytes of one streamed event
 	// ClientCredentials allows api_key and api_base in a request body (general_settings.allow_client_side_credentials).
 	ClientCredentials bool
+	// RefuseUnpriced refuses calls of models without a known price (weir.limits.unpriced_models).
+	RefuseUnpriced bool
+	// EnforceUser refuses calls that name no end user, RejectTags those that bring tags (general_settings).
+	EnforceUser, RejectTags bool
+	// TokensCounted is which tokens limits count: total, input or output.
+	TokensCounted string
 	// MockTesting lets clients ask for simulated failures (general_settings.dangerously_allow_mock_testing_request_params).
 	MockTesting bool
 }
@@ -49,17 +56,21 @@ type Proxy struct {
 	out     *egress.Client
 	public  *egress.Client // for addresses that users give: images
 	journal Journal
+	limits  *limit.Limiter
+	open    *usage.Open // nil: nobody watches the calls in flight
 	metrics *Metrics
 	log     *slog.Logger
 	now     func() time.Time
 	version []string // as a header's value
 }
 
-// Options are what a Proxy needs; all fields but Public are required.
+// Options are what a Proxy needs; all fields but Public and Open are required.
 type Options struct {
 	Egress  *egress.Client
 	Public  *egress.Client
 	Journal Journal
+	Limits  *limit.Limiter
+	Open    *usage.Open
 	Metrics *Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -68,7 +79,7 @@ type Options struct {
 
 // New makes a Proxy that serves the snapshot.
 func New(o Options, s *Snapshot) *Proxy {
-	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, metrics: o.Metrics, log: o.Log, now: o.Now, version: []string{o.Version}}
+	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, limits: o.Limits, open: o.Open, metrics: o.Metrics, log: o.Log, now: o.Now, version: []string{o.Version}}
 	p.snap.Store(s)
 	return p
 }

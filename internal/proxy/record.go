@@ -19,6 +19,7 @@ func (c *call) record() {
 		c.p.metrics.journalError()
 		c.p.log.Error("record not written to the journal", "call_id", c.id, "error", err)
 	}
+	c.settleLimits()
 }
 
 // settle fills in the record's figures from what the tap or the decoder saw.
@@ -39,11 +40,16 @@ func (c *call) settle() {
 		r.Usage = llm.Usage{Input: roughTokens(c.size), Output: roughTokens(c.seen.Chars), Estimated: true}
 	}
 	if c.target != nil {
-		r.Cost, r.Priced = c.target.Price.Cost(&r.Usage, c.tier), c.target.Priced
-		if r.Status < 400 && (c.op == llm.OpRerank || c.op == llm.OpSpeech) {
-			r.Cost += c.flatCost()
-		}
+		r.Cost, r.Priced = c.price(&r.Usage, r.Status < 400)
 	}
+}
+
+// price is what usage costs, with what is billed otherwise than by the token if the call succeeded.
+func (c *call) price(u *llm.Usage, succeeded bool) (llm.Nanos, bool) {
+	if !billsUnits(c.op) || !succeeded {
+		return c.target.Price.Cost(u, c.tier), c.target.Priced
+	}
+	return c.target.Price.CostWith(u, c.units, c.tier)
 }
 
 // consumed reports whether the upstream did work that it will charge for: it answered, it said a part of its answer before the stream broke,

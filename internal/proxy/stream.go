@@ -53,6 +53,7 @@ func (d *downstream) flush() error {
 		h := c.w.Header()
 		c.commonHeaders(h)
 		c.durationHeader(h, c.p.now())
+		c.limitHeaders(h)
 		c.upstreamHeaders(h, d.head)
 		h["Content-Type"] = streamTypes[c.served.ContentType(true)]
 		if h["Content-Type"] == nil || c.array {
