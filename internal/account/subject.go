@@ -1,6 +1,10 @@
 package account
 
-import "github.com/weir-gateway/weir/internal/llm"
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/llm"
+)
 
 // Kind is what sort of account is charged or limited. Its text is what limit headers and messages call it.
 type Kind string
@@ -38,3 +42,9 @@ type Spend struct {
 
 // Spent is what counts against the budget now.
 func (s Spend) Spent() llm.Nanos { return s.Total - s.Base }
+
+// SplitMemberID takes such an id apart.
+func SplitMemberID(id string) (team, user string) {
+	team, user, _ = strings.Cut(id, "\x1f")
+	return team, user
+}

@@ -19,8 +19,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/weir-gateway/weir/internal/api"
+	"github.com/weir-gateway/weir/internal/cluster"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/mock"
 	"github.com/weir-gateway/weir/internal/provider"
 	"github.com/weir-gateway/weir/internal/proxy"
@@ -60,6 +62,9 @@ type App struct {
 	journal  *usage.Journal
 	drainer  *usage.Drainer
 	accounts accounts
+	limits   *limit.Limiter
+	open     *usage.Open // nil: there are no other replicas to tell of calls in flight
+	zone     *time.Location
 	api      *api.API
 	prices   *usage.Prices
 	egress   *egress.Client
@@ -113,10 +118,6 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	if err = a.openUpstreams(); err != nil {
 		return nil, problems, err
 	}
-	a.accounts.store = a.store
-	if err = a.accounts.load(ctx); err != nil {
-		return nil, problems, err
-	}
 	snap, more, err := a.snapshot(cfg)
 	if err != nil {
 		return nil, problems, err
@@ -126,7 +127,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	a.registry = prometheus.NewRegistry()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.registry.MustRegister(journalMetrics{a.journal})
-	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Metrics: proxy.NewMetrics(a.registry),
+	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Limits: a.limits, Open: a.open, Metrics: proxy.NewMetrics(a.registry),
 		Log: a.log, Now: o.Now, Version: o.Version}, snap)
 	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Now: o.Now, Log: a.log})
 	if err = a.listen(); err != nil {
@@ -164,9 +165,37 @@ func (a *App) openData(ctx context.Context) error {
 	}
 	drain, stop := context.WithCancel(context.Background())
 	a.stopDrain = stop
-	a.drainer = usage.NewDrainer(a.journal, a.store, a.log)
+	a.drainer = usage.NewDrainer(a.journal, books{a.store, a}, a.log)
+	a.zone = zone(a.Config().LiteLLM.Timezone)
+	a.limits = limit.New(limit.Options{Now: a.o.Now, Zone: a.zone, Crossed: a.alert})
+	a.accounts.store = a.store
+	if a.store.Engine() == "postgres" {
+		a.open = new(usage.Open)
+	}
+	member := a.join()
+	if err := a.openBooks(ctx, member); err != nil {
+		return err
+	}
 	a.background.Go(func() { a.drainer.Run(drain) })
+	a.background.Go(func() { member.Run(drain) })
 	return nil
+}
+
+// openBooks moves what an earlier life left in the journal to the database, charges what it left open, and reads what everyone has spent and
+// who may call.
+func (a *App) openBooks(ctx context.Context, m *cluster.Member) error {
+	if err := a.drainer.Drain(ctx); err != nil {
+		return fmt.Errorf("move the journal to the database: %w", err)
+	}
+	if err := m.Recover(ctx); err != nil {
+		return fmt.Errorf("charge the calls an earlier start left open: %w", err)
+	}
+	spends, err := a.store.AllSpends(ctx)
+	if err != nil {
+		return err
+	}
+	a.limits.Load(spends)
+	return a.accounts.load(ctx)
 }
 
 // openUpstreams makes the clients for everything outbound, and the prices.
@@ -240,6 +269,8 @@ func (a *App) Close() {
 			ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
 			if err := a.drainer.Drain(ctx); err != nil {
 				a.log.Warn("records stay in the journal until the next start", "error", err)
+			} else if err := a.store.DeleteReplica(ctx, a.journal.ID()); err != nil {
+				a.log.Warn("this replica could not say goodbye; the others will notice", "error", err)
 			}
 			cancel()
 		}

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/provider"
 	"github.com/weir-gateway/weir/internal/proxy"
 	"github.com/weir-gateway/weir/internal/route"
@@ -55,15 +57,44 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		own = append(own, account.Key{Hash: auth.Hash(k.Key.Reveal()), Name: auth.Abbreviate(k.Key.Reveal()), Alias: k.Alias,
 			UserID: k.UserID, TeamID: k.TeamID, Models: k.Models, Blocked: k.Blocked, Metadata: k.Metadata})
 	}
-	a.accounts.options = auth.Options{Master: a.masterKey, Own: own, Groups: accessGroups(deployments)}
+	defaults, more := defaultLimits(cfg)
+	problems = append(problems, more...)
+	a.accounts.options = auth.Options{Master: a.masterKey, Own: own, Groups: accessGroups(deployments), Limiter: a.limits,
+		Gateway: defaults.gateway, KeyLimits: account.Limits{Parallel: cfg.General.KeyParallel}, CustomerLimits: defaults.customer,
+		UserBudgetWithoutTeams: !cfg.Weir.Limits.UserBudgetWithTeams}
 	a.accounts.dir = a.accounts.dir.With(a.accounts.options)
 	return &proxy.Snapshot{
 		Auth:   a.accounts.dir,
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
-			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth), MockTesting: cfg.General.PermitMockTest},
+			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth), MockTesting: cfg.General.PermitMockTest, RefuseUnpriced: cfg.Weir.Limits.Unpriced == "refuse",
+			EnforceUser: cfg.General.EnforceUser, RejectTags: cfg.General.RejectTags, TokensCounted: cfg.General.TokensCounted},
 	}, problems, nil
+}
+
+// limitDefaults are the limits that the configuration itself sets.
+type limitDefaults struct{ gateway, customer account.Limits }
+
+func defaultLimits(cfg *config.Config) (d limitDefaults, problems []config.Problem) {
+	l := &cfg.LiteLLM
+	d.gateway = account.Limits{MaxBudget: nanos(l.MaxBudget), BudgetDuration: l.BudgetDuration, Parallel: cfg.General.Parallel}
+	d.customer = account.Limits{MaxBudget: nanos(l.MaxEndUserBudget), BudgetID: l.MaxEndUserBudgetID}
+	for name, period := range map[string]string{"budget_duration": l.BudgetDuration, "internal_user_budget_duration": l.UserBudgetDuration} {
+		if _, err := account.ParsePeriod(period); period != "" && err != nil {
+			problems = append(problems, config.Problem{Severity: config.Error, Path: "litellm_settings." + name,
+				Message: "litellm_settings." + name + ": " + err.Error()})
+		}
+	}
+	return d, problems
+}
+
+func nanos(usd *float64) *llm.Nanos {
+	if usd == nil {
+		return nil
+	}
+	n := llm.Nanos(math.Round(*usd * 1e9))
+	return &n
 }
 
 // accessGroups lists the models of each group that deployments name in their model_info.access_groups.

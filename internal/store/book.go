@@ -49,7 +49,7 @@ func newBook(moved moves) *book {
 // add books a record, or with sign -1 takes it back.
 func (b *book) add(r *usage.Record, sign int64) {
 	if r.Cost != 0 {
-		subjects(r, func(s account.Subject) {
+		Subjects(r, func(s account.Subject) {
 			for {
 				into, ok := b.moved[account.Subject{Kind: s.Kind, ID: s.ID}]
 				if !ok {
@@ -97,8 +97,8 @@ func (b *book) addDay(d day, r *usage.Record, sign int64) {
 	}
 }
 
-// subjects calls f with everybody whom a record is charged to.
-func subjects(r *usage.Record, f func(account.Subject)) {
+// Subjects calls f with everybody whom a record is charged to.
+func Subjects(r *usage.Record, f func(account.Subject)) {
 	f(account.Subject{Kind: account.OfGateway})
 	for _, s := range [...]account.Subject{{Kind: account.OfKey, ID: r.Key}, {Kind: account.OfUser, ID: r.User}, {Kind: account.OfTeam, ID: r.Team},
 		{Kind: account.OfOrg, ID: r.Org}, {Kind: account.OfCustomer, ID: r.EndUser}} {

@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/cluster"
+	"github.com/weir-gateway/weir/internal/limit"
+	"github.com/weir-gateway/weir/internal/store"
+	"github.com/weir-gateway/weir/internal/usage"
+)
+
+// books are the database as the journal is drained into it. What is saved, and what is read of the spend, happens under one lock, so that the
+// limiter knows exactly which of what it settled the database has.
+type books struct {
+	*store.Store
+	a *App
+}
+
+// SaveRecords stores and books records, and tells the limiter.
+func (b books) SaveRecords(ctx context.Context, journal string, upTo usage.Position, records []usage.Record) ([]account.Spend, error) {
+	b.a.accounts.mu.Lock()
+	defer b.a.accounts.mu.Unlock()
+	spends, err := b.Store.SaveRecords(ctx, journal, upTo, records)
+	if err != nil {
+		return nil, err
+	}
+	charges := make([]limit.Charge, 0, 4*len(records))
+	for i := range records {
+		r := &records[i]
+		store.Subjects(r, func(s account.Subject) {
+			charges = append(charges, limit.Charge{Subject: s, Cost: r.Cost, Start: r.Start})
+		})
+	}
+	b.a.limits.Drained(spends, charges)
+	return spends, nil
+}
+
+// meeting is the database as replicas meet in it.
+type meeting struct {
+	*store.Store
+	a *App
+}
+
+// Heartbeat says that a replica is alive.
+func (m meeting) Heartbeat(ctx context.Context, r cluster.Replica) error {
+	return m.SaveReplica(ctx, store.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, Journal: r.ID})
+}
+
+// Replicas lists the living and the dead.
+func (m meeting) Replicas(ctx context.Context) ([]cluster.Replica, error) {
+	rows, err := m.Store.Replicas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]cluster.Replica, len(rows))
+	for i, r := range rows {
+		out[i] = cluster.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen}
+	}
+	return out, nil
+}
+
+// DeleteOpenCalls takes calls out of those in flight.
+func (m meeting) DeleteOpenCalls(ctx context.Context, _ string, ids []string) error {
+	return m.Store.DeleteOpenCalls(ctx, ids...)
+}
+
+// ExpireReplica charges what a replica left open.
+func (m meeting) ExpireReplica(ctx context.Context, id string, now int64) (int, error) {
+	m.a.accounts.mu.Lock()
+	defer m.a.accounts.mu.Unlock()
+	lost, spends, err := m.Store.ExpireReplica(ctx, id, now)
+	if err != nil {
+		return 0, err
+	}
+	m.a.limits.Load(spends)
+	return len(lost), nil
+}
+
+// join makes this process a member among the replicas on its database.
+func (a *App) join() *cluster.Member {
+	o := cluster.Options{Self: cluster.Replica{ID: a.journal.ID(), Address: a.Config().Weir.Listen}, Store: meeting{a.store, a}, Open: a.open,
+		Now: a.o.Now, Log: a.log, Books: a.keepBooks}
+	if a.open != nil {
+		o.Poll = a.changed
+	}
+	return cluster.Join(o)
+}
+
+// keepBooks begins the budget windows that have ended.
+func (a *App) keepBooks(ctx context.Context) error {
+	_, err := a.store.ResetDue(ctx, a.o.Now().In(a.zone))
+	if err != nil {
+		return err
+	}
+	return a.changed(ctx)
+}
+
+// zone is whose days and months budget windows follow; it was checked when the configuration was read.
+func zone(name string) *time.Location {
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return z
+}
