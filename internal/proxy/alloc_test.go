@@ -19,6 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/provider"
 	"github.com/weir-gateway/weir/internal/proxy"
 	"github.com/weir-gateway/weir/internal/route"
@@ -125,7 +126,7 @@ func gateway(tb testing.TB, upstream string) *proxy.Proxy {
 			tb.Error(err)
 		}
 	})
-	return proxy.New(proxy.Options{Egress: out, Journal: journal, Metrics: proxy.NewMetrics(prometheus.NewRegistry()),
+	return proxy.New(proxy.Options{Egress: out, Journal: journal, Limits: limit.New(limit.Options{}), Metrics: proxy.NewMetrics(prometheus.NewRegistry()),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Version: "test"}, &proxy.Snapshot{
 		Auth: auth.NewDirectory(auth.Options{Own: []account.Key{{Hash: auth.Hash("sk-client"), Alias: "client", UserID: "u", TeamID: "t"}}},
 			auth.Rows{}),

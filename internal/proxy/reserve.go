@@ -166,10 +166,16 @@ func within(doc *wire.Doc, object, name string) []byte {
 
 // limitHeaders tell what is left of the limits that apply (contract litellm.md 2.4).
 func (c *call) limitHeaders(h http.Header) {
+	if c.target == nil {
+		return // it never came to limits
+	}
 	c.held.Quotas(func(q *limit.Quota) {
 		h[q.LimitHeader] = []string{strconv.FormatInt(q.Limit, 10)}
 		h[q.RemainingHeader] = []string{strconv.FormatInt(q.Remaining, 10)}
 	})
+	if c.principal == nil {
+		return
+	}
 	if k := c.principal.Key; k != nil {
 		if k.RPM != nil {
 			h["X-Litellm-Key-Rpm-Limit"] = []string{strconv.FormatInt(*k.RPM, 10)}
