@@ -101,6 +101,8 @@ type General struct {
 	AlertWebhook   Secret           `yaml:"alert_to_webhook_url" doc:"address that is told (POST, JSON) when a budget or a soft budget is reached; WEBHOOK_URL sets it too"`
 	ErrorStatus    map[string]int64 `yaml:"error_status" doc:"HTTP statuses of older LiteLLM versions: budget_exceeded (422), model_denied (403)"`
 	PermitMockTest bool             `yaml:"dangerously_allow_mock_testing_request_params" later:"true" doc:"let clients ask for simulated failures"`
+	EnableJWT      bool             `yaml:"enable_jwt_auth" default:"false" doc:"take tokens (JWT) in place of keys, of the issuer that JWT_PUBLIC_KEY_URL, JWT_ISSUER and JWT_AUDIENCE name; needless with weir.oidc or OKTA_ISSUER and OKTA_AUDIENCE"`
+	JWT            JWTAuth          `yaml:"litellm_jwtauth" doc:"what the claims of tokens mean; also of those that weir.oidc and OKTA_ISSUER let in"`
 }
 
 // Router is router_settings.
@@ -127,6 +129,8 @@ type Weir struct {
 	Pprof           bool          `yaml:"pprof" default:"false" doc:"serve /debug/pprof to admins"`
 	Log             Log           `yaml:"log" doc:"the log, on standard error"`
 	TLS             TLS           `yaml:"tls" doc:"serve HTTPS"`
+	OIDC            OIDC          `yaml:"oidc" doc:"tokens (JWT) in place of keys"`
+	SigV4           SigV4         `yaml:"sigv4" doc:"requests signed by AWS clients, with credentials issued for a key"`
 	Signup          Signup        `yaml:"signup" doc:"what users who make themselves through /user/new, signed in with a JWT, may give themselves at most"`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" doc:"how long running calls may go on after SIGTERM"`
 }

@@ -286,6 +286,7 @@ func (l *loader) check(root *node) {
 	if _, err := time.LoadLocation(c.LiteLLM.Timezone); err != nil {
 		complain(Error, root.get("litellm_settings").get("timezone"), "litellm_settings.timezone", "litellm_settings.timezone: %v", err)
 	}
+	l.checkSignIn(root, complain)
 	l.checkKeys(weir.get("keys"), complain)
 }
 
