@@ -334,6 +334,13 @@ func testWindows(t *testing.T, address string) {
 	next := day + 24*3600_000
 	f(account.Spend{Subject: key, ResetAt: next}, account.Spend{Subject: key, Window: "1h", ResetAt: day + 3600_000})
 	edit(t, s, func(e *store.Edit) error {
+		e.SetSpent(key, 5)
+		return nil
+	})
+	f(account.Spend{Subject: key, Base: -5, ResetAt: next}, account.Spend{Subject: key, Base: -5, Window: "1h", ResetAt: day + 3600_000})
+	edit(t, s, func(e *store.Edit) error { return e.Forgive(ctx, account.OfUser, account.OfKey) })
+	f(account.Spend{Subject: key, ResetAt: next}, account.Spend{Subject: key, Window: "1h", ResetAt: day + 3600_000})
+	edit(t, s, func(e *store.Edit) error {
 		e.StartWindow(key, "1h", "", 0)
 		e.StartWindow(key, "", "", 0)
 		return nil

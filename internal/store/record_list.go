@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/usage"
 )
@@ -15,14 +17,26 @@ type RecordFilter struct {
 	ID         string
 	RequestID  string
 	Key        string // hash
+	KeyAlias   string
 	User       string
 	Team       string
+	Org        string
 	EndUser    string
 	Model      string
 	Deployment string
+	Provider   string
 	Session    string
-	From, To   int64 // started, Unix milliseconds: From included, To not
-	Failed     *bool // with or without an error
+	Tag        string
+	ErrorKind  llm.ErrorKind
+	Status     int
+	Keys       []string // one of these; nil: any, empty: none
+	Users      []string
+	Teams      []string
+	From, To   int64      // started, Unix milliseconds: From included, To not
+	MinCost    *llm.Nanos // at least
+	MaxCost    *llm.Nanos // at most
+	Failed     *bool      // with or without an error
+	Lost       *bool      // made up for a replica that never came back
 }
 
 // where renders the filter as conditions that all must hold.
@@ -33,11 +47,29 @@ func (f *RecordFilter) where() (text string, args []any) {
 		args = append(args, value)
 		b.WriteString(" AND " + condition + " $" + strconv.Itoa(len(args)))
 	}
-	for _, c := range []struct{ column, value string }{{"id", f.ID}, {"request_id", f.RequestID}, {"key_hash", f.Key}, {"user_id", f.User},
-		{"team_id", f.Team}, {"end_user", f.EndUser}, {"model", f.Model}, {"deployment", f.Deployment}, {"session", f.Session}} {
-		if c.value != "" {
-			and(c.column+" =", c.value)
+	for _, c := range []struct{ column, value string }{{"id", f.ID}, {"request_id", f.RequestID}, {"key_hash", f.Key}, {"key_alias", f.KeyAlias},
+		{"user_id", f.User}, {"team_id", f.Team}, {"org_id", f.Org}, {"end_user", f.EndUser}, {"model", f.Model}, {"deployment", f.Deployment},
+		{"provider", f.Provider}, {"session", f.Session}, {"error_kind", string(f.ErrorKind)}} {
+		if c.value == "" {
+			continue
 		}
+		and(c.column+" =", c.value)
+		if c.column == "org_id" || c.column == "end_user" || c.column == "session" {
+			b.WriteString(" AND " + c.column + " <> ''") // as the index says
+		}
+	}
+	for _, c := range []struct {
+		column string
+		values []string
+	}{{"key_hash", f.Keys}, {"user_id", f.Users}, {"team_id", f.Teams}} {
+		args = in(&b, c.column, c.values, args)
+	}
+	if f.Tag != "" {
+		and(`tags LIKE`, "%"+likeEscape.Replace(string(jsonText(f.Tag)))+"%")
+		b.WriteString(` ESCAPE '\'`)
+	}
+	if f.Status != 0 {
+		and("status =", int64(f.Status))
 	}
 	if f.From != 0 {
 		and("started >=", f.From)
@@ -45,14 +77,92 @@ func (f *RecordFilter) where() (text string, args []any) {
 	if f.To != 0 {
 		and("started <", f.To)
 	}
-	if f.Failed != nil {
-		if *f.Failed {
-			b.WriteString(" AND error_kind <> ''")
-		} else {
-			b.WriteString(" AND error_kind = ''")
-		}
+	if f.MinCost != nil {
+		and("cost >=", int64(*f.MinCost))
 	}
+	if f.MaxCost != nil {
+		and("cost <=", int64(*f.MaxCost))
+	}
+	b.WriteString(fact(f.Failed, " AND error_kind <> ''", " AND error_kind = ''"))
+	b.WriteString(fact(f.Lost, " AND lost", " AND NOT lost"))
 	return b.String(), args
+}
+
+func fact(is *bool, yes, no string) string {
+	switch {
+	case is == nil:
+		return ""
+	case *is:
+		return yes
+	}
+	return no
+}
+
+var likeEscape = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`)
+
+// jsonText is a string as it stands in a list that was written as JSON.
+func jsonText(s string) []byte {
+	b, err := json.Marshal(strings.ToValidUTF8(s, "\ufffd"))
+	if err != nil {
+		return nil // no string of valid UTF-8 is refused
+	}
+	return b
+}
+
+// in adds that the column is one of the values; nil values say nothing.
+func in(b *strings.Builder, column string, values []string, args []any) []any {
+	if values == nil {
+		return args
+	}
+	if len(values) == 0 {
+		b.WriteString(" AND 1 = 0")
+		return args
+	}
+	b.WriteString(" AND " + column + " IN (" + marks(len(args)+1, len(values)) + ")")
+	for _, v := range values {
+		args = append(args, v)
+	}
+	return args
+}
+
+// Page is a part of a list.
+type Page struct {
+	Sort   string // "" or started: by age; ended, cost, total, input, output, model, status, first_byte
+	Desc   bool
+	Limit  int // at most 1000; 0: 1000
+	Offset int
+}
+
+// RecordPage lists a page of records, and how many there are.
+func (s *Store) RecordPage(ctx context.Context, f RecordFilter, p Page) (records []usage.Record, total int64, err error) {
+	where, args := f.where()
+	if err := s.read.QueryRowContext(ctx, "SELECT COUNT(*) FROM records WHERE "+where, args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("count records: %w", err)
+	}
+	switch p.Sort {
+	case "":
+		p.Sort = "started"
+	case "started", "ended", "cost", "total", "input", "output", "model", "status", "first_byte":
+	default:
+		return nil, 0, fmt.Errorf("list records: they are not sorted by %q", p.Sort)
+	}
+	if total <= int64(p.Offset) {
+		return nil, total, nil
+	}
+	direction := fact(&p.Desc, " DESC", "")
+	if p.Limit <= 0 || p.Limit > 1000 {
+		p.Limit = 1000
+	}
+	args = append(args, p.Limit, max(p.Offset, 0))
+	rows, err := s.read.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM records WHERE %s ORDER BY %s%s, id%s LIMIT $%d OFFSET $%d", recordColumns, where,
+		p.Sort, direction, direction, len(args)-1, len(args)), args...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list records: %w", err)
+	}
+	if records, err = scanRecords(rows, nil); err != nil {
+		return nil, 0, fmt.Errorf("list records: %w", err)
+	}
+	return records, total, nil
 }
 
 // Records lists records, newest first, limit at most. cursor is "" for the first page, then next of the page before; next is "" when

@@ -248,7 +248,7 @@ func (r Rows[T]) where(q Query) (clause string, args []any, err error) {
 	}
 	for _, column := range sorted(q.Search) {
 		check(column)
-		pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q.Search[column]) + "%"
+		pattern := "%" + likeEscape.Replace(q.Search[column]) + "%"
 		all = append(all, "LOWER("+column+") LIKE LOWER("+bind(pattern)+`) ESCAPE '\'`)
 	}
 	if len(args) > maxIn {

@@ -189,6 +189,20 @@ func (e *Edit) SetSpent(s account.Subject, spent llm.Nanos) {
 	})
 }
 
+// Forgive makes everything of some kinds count as not spent in the running windows.
+func (e *Edit) Forgive(ctx context.Context, kinds ...account.Kind) error {
+	for _, kind := range kinds {
+		rows, err := spendRows(ctx, e.tx, `WHERE kind = $1 AND total <> base`, string(kind))
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			e.SetSpent(r.Subject, 0)
+		}
+	}
+	return nil
+}
+
 // StartWindow sets how long a budget's window is and when the running one ends (Unix ms). window is "" for the subject's MaxBudget, or
 // the Duration of an account.Window, which begins with nothing spent if it is new. An empty period ends the window: it is never reset,
 // and one that is not "" is forgotten.
