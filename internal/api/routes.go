@@ -50,6 +50,13 @@ func (a *API) routes() []route {
 		a.userRoutes(),
 		a.modelRoutes(),
 		a.credentialRoutes(),
+		a.teamRoutes(),
+		a.orgRoutes(),
+		a.budgetRoutes(),
+		a.customerRoutes(),
+		a.tagRoutes(),
+		a.callbackRoutes(),
+		a.accessGroupRoutes(),
 	)
 }
 
