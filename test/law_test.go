@@ -76,7 +76,9 @@ func TestImportLaw(t *testing.T) {
 	for _, dialect := range []string{"openai", "anthropic", "converse", "gemini"} {
 		only("internal/"+dialect, "internal/llm", "internal/wire")
 	}
-	only("internal/egress")
+	only("internal/http1")
+	only("internal/egress", "internal/http1")
+	only("internal/ingress", "internal/http1")
 	for name := range all {
 		for _, i := range ours(name) {
 			if i == "internal/app" && name != "cmd/weir" && !strings.HasPrefix(name, "test/") {

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-gateway/weir/internal/cluster"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/ingress"
 	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/mock"
 	"github.com/weir-gateway/weir/internal/provider"
@@ -78,7 +79,7 @@ type App struct {
 	// Generated says that the master key was made by this start, and so must be shown once.
 	Generated bool
 
-	servers   []*http.Server
+	servers   []*ingress.Server
 	listeners *listeners
 	reloading sync.Mutex
 	closing   chan struct{}

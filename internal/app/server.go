@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/ingress"
 )
 
 // listeners are the sockets of the user door.
@@ -92,14 +94,15 @@ func (a *App) Run(ctx context.Context) error {
 	if c := a.listeners.cert; c != nil {
 		s.TLSConfig = &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}
 	}
-	a.servers = append(a.servers, s)
+	server := ingress.New(s, a.Config().Weir.Timeouts.Client)
+	a.servers = append(a.servers, server)
 	failed := make(chan error, 1)
 	go func() {
 		var err error
 		if s.TLSConfig != nil {
-			err = s.ServeTLS(a.listeners.user, "", "")
+			err = server.ServeTLS(a.listeners.user)
 		} else {
-			err = s.Serve(a.listeners.user)
+			err = server.Serve(a.listeners.user)
 		}
 		failed <- err
 	}()

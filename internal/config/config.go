@@ -123,7 +123,7 @@ type Weir struct {
 	Listen          string        `yaml:"listen" default:":4000" doc:"address of the user door, host:port"`
 	DataDir         string        `yaml:"data_dir" default:"" doc:"directory of the database, the journal and the generated key; empty: weir-data in the working directory"`
 	Keys            []Key         `yaml:"keys" doc:"keys that clients may use"`
-	Timeouts        Timeouts      `yaml:"timeouts" doc:"how long an upstream may take; a number is seconds"`
+	Timeouts        Timeouts      `yaml:"timeouts" doc:"how long an upstream may take, and a client; a number is seconds"`
 	Limits          Limits        `yaml:"limits" doc:"what a request may be"`
 	PriceMap        string        `yaml:"price_map" doc:"file of model prices in LiteLLM's schema, consulted before the built-in one"`
 	Pprof           bool          `yaml:"pprof" default:"false" doc:"serve /debug/pprof to admins"`
@@ -158,12 +158,13 @@ type Key struct {
 	Line     int            `yaml:"-"`
 }
 
-// Timeouts bound the stages of an upstream call; 0 means no bound.
+// Timeouts bound the stages of a call; 0 means no bound.
 type Timeouts struct {
 	Connect   time.Duration `yaml:"connect" default:"10s" doc:"connecting, TLS included"`
 	FirstByte time.Duration `yaml:"first_byte" default:"10m" doc:"from the request sent to the first byte of the answer"`
 	Idle      time.Duration `yaml:"idle" default:"5m" doc:"between two pieces of an answer"`
 	Total     time.Duration `yaml:"total" default:"100m" doc:"the whole call"`
+	Client    time.Duration `yaml:"client" default:"2m" doc:"how long a client may accept no byte of its answer before it is cut"`
 }
 
 // Limits bound what a client may send.

@@ -132,7 +132,7 @@ func TestLoad_full(t *testing.T) {
 	f(c.LiteLLM, LiteLLM{RequestTimeout: 30 * time.Second, ModifyParams: true, Timezone: "UTC"})
 	f(c.MaxBody(), int64(1<<19))
 	f(c.Router, Router{Timeout: time.Minute, ModelGroupAlias: map[string]Alias{"short": {Model: "plain"}, "hidden": {Model: "plain", Hidden: true}}})
-	f(c.Weir.Timeouts, Timeouts{Connect: 3 * time.Second, FirstByte: 20 * time.Second, Idle: time.Minute, Total: 2 * time.Minute})
+	f(c.Weir.Timeouts, Timeouts{Connect: 3 * time.Second, FirstByte: 20 * time.Second, Idle: time.Minute, Total: 2 * time.Minute, Client: 2 * time.Minute})
 	f(c.Weir.Keys[0], Key{Key: "sk-one", Alias: "one", UserID: "u1", TeamID: "t1", Models: []string{"plain", "openai/*"},
 		Metadata: map[string]any{"a": int64(1)}, Line: c.Weir.Keys[0].Line})
 	f(c.Weir.Keys[1].Key.Reveal(), "sk-home")

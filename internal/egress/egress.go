@@ -1,7 +1,7 @@
 // Package egress makes every outbound HTTP call of the gateway: pooled connections, timeouts by phase, TLS, proxies, address rules that
 // hold after DNS, and in-process upstreams under names of their own.
 //
-// It is on the hot path, imports nothing of ours and may be imported by anyone. Nobody else calls net/http's client.
+// It is on the hot path, imports nothing of ours but http1 and may be imported by anyone. Nobody else calls net/http's client.
 package egress
 
 import (

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/http1"
 )
 
 // lean is an HTTP/1.1 client for plain connections. A call runs on its caller's goroutine: no goroutine reads or writes in the
@@ -224,9 +226,9 @@ func (x *call) head() (framing, error) {
 	for {
 		b := c.buf[c.r:c.w]
 		if len(b) >= 5 && string(b[:5]) != "HTTP/" {
-			return framing{}, malformed("it begins with %.20q", b)
+			return framing{}, http1.Malformed("it begins with %.20q", b)
 		}
-		if end := headEnd(b, searched); end >= 0 {
+		if end := http1.HeadEnd(b, searched); end >= 0 {
 			f, err := parseHead(b[:end], &x.resp)
 			c.r += end
 			searched = 0
@@ -234,18 +236,18 @@ func (x *call) head() (framing, error) {
 			case err != nil:
 				return f, err
 			case x.resp.StatusCode == http.StatusSwitchingProtocols:
-				return f, malformed("it switches protocols")
+				return f, http1.Malformed("it switches protocols")
 			case x.resp.StatusCode >= 200:
 				return f, nil
 			}
 			if interim++; interim > maxInterim {
-				return f, malformed("more than %d interim answers", maxInterim)
+				return f, http1.Malformed("more than %d interim answers", maxInterim)
 			}
 			continue
 		}
 		searched = len(b)
 		if !c.room() {
-			return framing{}, malformed("its head is larger than %d bytes", maxHead)
+			return framing{}, http1.Malformed("its head is larger than %d bytes", maxHead)
 		}
 		n, err := c.Read(c.buf[c.w:])
 		c.w += n
@@ -341,7 +343,7 @@ func closes(req *http.Request) bool {
 		return true
 	}
 	for _, v := range req.Header["Connection"] {
-		if hasToken(v, "close") {
+		if http1.HasToken(v, "close") {
 			return true
 		}
 	}

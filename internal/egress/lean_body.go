@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/http1"
 )
 
 const maxChunkLine = 4 << 10
@@ -140,7 +142,7 @@ func (x *call) some(p []byte, direct bool) (int, error) {
 func (x *call) more() error {
 	c := x.c
 	if !c.room() {
-		return malformed("chunk framing larger than %d bytes", maxHead)
+		return http1.Malformed("chunk framing larger than %d bytes", maxHead)
 	}
 	n, err := x.receive(c.buf[c.w:])
 	c.w += n
@@ -238,13 +240,13 @@ func (x *call) trailer(b []byte) (n int, err error) {
 		return 2, io.EOF
 	}
 	if len(b) > 0 && b[0] == '\n' {
-		return 0, malformed("trailer")
+		return 0, http1.Malformed("trailer")
 	}
-	end := headEnd(b, 0)
+	end := http1.HeadEnd(b, 0)
 	if end < 0 {
 		return 0, nil
 	}
-	if x.resp.Trailer, err = parseFields(string(b[:end])); err != nil {
+	if x.resp.Trailer, err = http1.Fields(string(b[:end])); err != nil {
 		return 0, err
 	}
 	return end, io.EOF
@@ -255,7 +257,7 @@ func (x *call) trailer(b []byte) (n int, err error) {
 func chunkLine(b []byte, first bool) (n int, size int64, err error) {
 	if !first {
 		if len(b) > 0 && b[0] != '\r' || len(b) > 1 && b[1] != '\n' {
-			return 0, 0, malformed("chunk longer than its size")
+			return 0, 0, http1.Malformed("chunk longer than its size")
 		}
 		n = min(2, len(b))
 	}
@@ -268,13 +270,13 @@ func chunkLine(b []byte, first bool) (n int, size int64, err error) {
 		}
 		if d >= 0 {
 			if digits++; digits > 15 {
-				return 0, 0, malformed("chunk size")
+				return 0, 0, http1.Malformed("chunk size")
 			}
 			size = size<<4 | int64(d)
 			continue
 		}
 		if digits == 0 || c != '\r' && c != ';' && c != ' ' && c != '\t' {
-			return 0, 0, malformed("chunk size")
+			return 0, 0, http1.Malformed("chunk size")
 		}
 		return lineAfter(b, i, size)
 	}
@@ -287,18 +289,18 @@ func lineAfter(b []byte, i int, size int64) (int, int64, error) {
 	for ; i < len(b); i++ {
 		switch b[i] {
 		case '\n':
-			return 0, 0, malformed("chunk line ends in a bare line feed")
+			return 0, 0, http1.Malformed("chunk line ends in a bare line feed")
 		case '\r':
 			if i+1 == len(b) {
 				return 0, 0, nil
 			}
 			if b[i+1] != '\n' {
-				return 0, 0, malformed("chunk line")
+				return 0, 0, http1.Malformed("chunk line")
 			}
 			return i + 2, size, nil
 		}
 		if i-from > maxChunkLine {
-			return 0, 0, malformed("chunk extension")
+			return 0, 0, http1.Malformed("chunk extension")
 		}
 	}
 	return 0, 0, nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-gateway/weir/internal/http1"
 )
 
 func FuzzParseHead(f *testing.F) {
@@ -17,9 +19,9 @@ func FuzzParseHead(f *testing.F) {
 	f.Add([]byte("HTTP/1.0 404\nTransfer-Encoding: chunked\nConnection: keep-alive\n\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\nX: \x80\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		end := headEnd(b, 0)
+		end := http1.HeadEnd(b, 0)
 		for i := range b { // as it comes, byte by byte
-			if e := headEnd(b[:i+1], i); e >= 0 {
+			if e := http1.HeadEnd(b[:i+1], i); e >= 0 {
 				if e != end {
 					t.Fatalf("%q: head ends at %d or %d", b, end, e)
 				}
