@@ -97,24 +97,29 @@ func (b *book) addDay(d day, r *usage.Record, sign int64) {
 	}
 }
 
-// Subjects calls f with everybody whom a record is charged to.
+// Subjects calls f with everybody whom a record is charged to: each account for all models, and for the model of the record.
 func Subjects(r *usage.Record, f func(account.Subject)) {
-	f(account.Subject{Kind: account.OfGateway})
-	for _, s := range [...]account.Subject{{Kind: account.OfKey, ID: r.Key}, {Kind: account.OfUser, ID: r.User}, {Kind: account.OfTeam, ID: r.Team},
-		{Kind: account.OfOrg, ID: r.Org}, {Kind: account.OfCustomer, ID: r.EndUser}} {
-		if s.ID != "" {
-			f(s)
+	charge := func(kind account.Kind, id string) {
+		if id == "" {
+			return
+		}
+		f(account.Subject{Kind: kind, ID: id})
+		if r.Model != "" {
+			f(account.Subject{Kind: kind, ID: id, Model: r.Model})
 		}
 	}
-	if r.Key != "" && r.Model != "" {
-		f(account.Subject{Kind: account.OfKey, ID: r.Key, Model: r.Model})
-	}
+	f(account.Subject{Kind: account.OfGateway})
+	charge(account.OfKey, r.Key)
+	charge(account.OfUser, r.User)
+	charge(account.OfTeam, r.Team)
+	charge(account.OfOrg, r.Org)
+	charge(account.OfCustomer, r.EndUser)
 	if r.Team != "" && r.User != "" {
-		f(account.Subject{Kind: account.OfMember, ID: account.MemberID(r.Team, r.User)})
+		charge(account.OfMember, account.MemberID(r.Team, r.User))
 	}
 	for i, tag := range r.Tags {
-		if tag != "" && !slices.Contains(r.Tags[:i], tag) {
-			f(account.Subject{Kind: account.OfTag, ID: tag})
+		if !slices.Contains(r.Tags[:i], tag) {
+			charge(account.OfTag, tag)
 		}
 	}
 }

@@ -255,8 +255,21 @@ func insertOneByOne(ctx context.Context, tx *sql.Tx, records []usage.Record) (fr
 
 // InsertRecords stores records and books them, all or none. Those whose id is there already are left as they are.
 func (s *Store) InsertRecords(ctx context.Context, records []usage.Record) error {
-	_, err := s.booked(ctx, func(tx *sql.Tx, moved moves) ([]account.Spend, error) { return s.bookIn(ctx, tx, records, moved) })
+	_, err := s.AddRecords(ctx, records)
 	return err
+}
+
+// AddRecords is InsertRecords, and tells how many were not there.
+func (s *Store) AddRecords(ctx context.Context, records []usage.Record) (added int, err error) {
+	_, err = s.booked(ctx, func(tx *sql.Tx, moved moves) ([]account.Spend, error) {
+		fresh, gone, err := s.insertRecords(ctx, tx, records)
+		if err != nil {
+			return nil, err
+		}
+		added = len(fresh) - len(gone)
+		return s.bookAll(ctx, tx, moved, fresh, gone)
+	})
+	return added, err
 }
 
 // SaveRecords stores records of a journal and the position behind them, and books what they cost, in one transaction. It gives the new

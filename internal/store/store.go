@@ -81,7 +81,7 @@ func connect(address string, o Options) (*Store, error) {
 }
 
 func connectPostgres(address string, o Options) (*Store, error) {
-	cfg, err := pgx.ParseConfig(prismaOptions(address))
+	cfg, err := pgx.ParseConfig(PostgresURL(address))
 	if err != nil {
 		// pgx leaves the password out of its message.
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -100,9 +100,9 @@ func connectPostgres(address string, o Options) (*Store, error) {
 	return &Store{write: db, read: db, engine: "postgresql"}, nil
 }
 
-// prismaOptions drops the parameters that a DATABASE_URL of LiteLLM's may carry for its own client and that a server would refuse;
+// PostgresURL drops the parameters that a DATABASE_URL of LiteLLM's may carry for its own client and that a server would refuse;
 // schema becomes the search path.
-func prismaOptions(address string) string {
+func PostgresURL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return address
