@@ -24,6 +24,7 @@ const (
 	sigV4Time       = "20060102T150405Z"
 	sigV4Day        = "20060102"
 	unsignedPayload = "UNSIGNED-PAYLOAD"
+	authority       = ":authority" // what HTTP/2 has in Host's place, and what the JavaScript SDK signs then
 	// maxPresigned is how long AWS lets a presigned address live.
 	maxPresigned = 7 * 24 * time.Hour
 )
@@ -71,8 +72,12 @@ type Signed struct {
 }
 
 // ParseSigV4 reads the signature of a request, from its Authorization header or its query. false: the request is not signed that way,
-// and some other credential may stand in it.
+// and some other credential may stand in it; x-litellm-api-key comes before a signature, as before all else, so that clients which sign
+// with credentials of AWS itself and can't leave that can still bring a key.
 func ParseSigV4(r *http.Request) (*Signed, bool, *llm.Error) {
+	if len(r.Header[credentialHeaders[0]]) > 0 {
+		return nil, false, nil
+	}
 	values := r.Header["Authorization"]
 	inHeader := len(values) > 0 && strings.HasPrefix(values[0], "AWS4-")
 	_, query := requestTarget(r)
@@ -195,7 +200,7 @@ func (s *Signed) read(credential, headers, signature string) *llm.Error {
 			return incomplete("SignedHeaders must be lower case, in ascending order, each once.")
 		}
 	}
-	if !slices.Contains(s.SignedHeaders, "host") {
+	if !slices.Contains(s.SignedHeaders, "host") && !slices.Contains(s.SignedHeaders, authority) {
 		return badSignature("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	return nil
@@ -312,7 +317,7 @@ func (s *Signed) canonicalRequest(r *http.Request, path, query, host, payload st
 		b = append(b, ':')
 		var values []string
 		switch name {
-		case "host":
+		case "host", authority:
 			values = []string{host}
 		case "content-length":
 			if values = r.Header["Content-Length"]; len(values) == 0 && r.ContentLength >= 0 {

@@ -15,7 +15,7 @@ import (
 const accessKeyPrefix = "AKIAWEIR"
 
 // IssueAWS makes AWS credentials for a key: an access key id of 60 random bits, to be kept in account.Key.AWSAccessKeyID, and the secret
-// that belongs to it, to be shown once and never kept. The one who issues makes sure that no other key has the id.
+// that belongs to it, to be shown once and never kept.
 //
 // Credentials belong to the key's record, as its alias does. Rotating the key (another sk-, another hash) leaves them valid; blocking,
 // expiry and deletion of the key end them with it; issuing anew ends the former pair at once; and a change of the salt key ends all.

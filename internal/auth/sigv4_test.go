@@ -391,12 +391,34 @@ func TestSigV4_server(t *testing.T) {
 	}
 }
 
+// TestSigV4_authority: over HTTP/2 the JavaScript SDK signs :authority where others sign host.
+func TestSigV4_authority(t *testing.T) {
+	canonical := "POST\n/model/a%253A0/converse\n\n:authority:weir.example:4000\nx-amz-date:20261121T093000Z\n\n:authority;x-amz-date\n" +
+		hex.EncodeToString(sha256.New().Sum(nil))
+	s := &Signed{Date: "20261121", Region: "us-east-1", Service: "bedrock", Time: signedAt}
+	signature := s.signature(s.signingKey(exampleSecret), []byte(canonical))
+	r := request("POST", "/model/a%3A0/converse", "weir.example:4000", map[string][]string{"X-Amz-Date": {"20261121T093000Z"}, "Authorization": {
+		"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/us-east-1/bedrock/aws4_request, SignedHeaders=:authority;x-amz-date, Signature=" + hex.EncodeToString(signature[:])}}, "")
+	if err := check(r, exampleSecret, "", signedAt, &SigV4{}); err != nil {
+		t.Error(err)
+	}
+	r.Host = "elsewhere"
+	if err := check(r, exampleSecret, "", signedAt, &SigV4{}); err == nil {
+		t.Error("taken at another host")
+	}
+}
+
 func TestParseSigV4_others(t *testing.T) {
 	for _, credential := range []string{"", "Bearer sk-1234", "AWS AKID:c2ln", "Basic eDp5"} {
 		r := request("POST", "/model/x/converse?a=b", "h", map[string][]string{"Authorization": {credential}}, "")
 		if s, signed, err := ParseSigV4(r); s != nil || signed || err != nil {
 			t.Errorf("%q is taken for a signature: %v %v", credential, s, err)
 		}
+	}
+	r := sign(t, "/model/x/converse", "h", "{}", false, http.Header{})
+	r.Header.Set("x-litellm-api-key", "sk-1234")
+	if _, signed, err := ParseSigV4(r); signed || err != nil {
+		t.Errorf("a signature before x-litellm-api-key: %v %v", signed, err)
 	}
 }
 
