@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/weir-gateway/weir/internal/api"
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/cluster"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
@@ -66,6 +67,8 @@ type App struct {
 	limits   *limit.Limiter
 	open     *usage.Open // nil: there are no other replicas to tell of calls in flight
 	zone     *time.Location
+	tokens   *auth.Verifier // nil: no tokens are taken
+	oidc     *auth.OIDC     // its settings
 	api      *api.API
 	prices   *usage.Prices
 	egress   *egress.Client
@@ -130,7 +133,12 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	a.registry.MustRegister(journalMetrics{a.journal})
 	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Limits: a.limits, Open: a.open, Metrics: proxy.NewMetrics(a.registry),
 		Log: a.log, Now: o.Now, Version: o.Version}, snap)
-	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Now: o.Now, Log: a.log})
+	sealer, err := a.sealer()
+	if err != nil {
+		return nil, problems, err
+	}
+	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Prices: a.prices,
+		Seal: func(s string) (string, error) { return sealer.Seal(s), nil }, Unseal: sealer.Open, Now: o.Now, Log: a.log})
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}
@@ -284,6 +292,9 @@ func (a *App) Close() {
 			if err := a.store.Close(); err != nil {
 				a.log.Error("database not closed cleanly", "error", err)
 			}
+		}
+		if a.tokens != nil {
+			a.tokens.Close()
 		}
 		for _, c := range []*egress.Client{a.egress, a.public} {
 			if c != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/api"
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
@@ -44,6 +45,14 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		}
 		deployments = append(deployments, d)
 	}
+	for _, m := range a.runTime(cfg, &problems) {
+		d, err := a.deployment(cfg, &m)
+		if err != nil {
+			problems = append(problems, config.Problem{File: "database", Severity: config.Entry, Message: fmt.Sprintf("model %q left out: %v", m.Name, err)})
+			continue
+		}
+		deployments = append(deployments, d)
+	}
 	for _, m := range a.builtin(cfg) {
 		d, err := a.deployment(cfg, &m)
 		if err != nil {
@@ -63,8 +72,11 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		Gateway: defaults.gateway, KeyLimits: account.Limits{Parallel: cfg.General.KeyParallel}, CustomerLimits: defaults.customer,
 		UserBudgetWithoutTeams: !cfg.Weir.Limits.UserBudgetWithTeams}
 	a.accounts.dir = a.accounts.dir.With(a.accounts.options)
+	signIn, more := a.signIn(cfg)
+	problems = append(problems, more...)
 	return &proxy.Snapshot{
 		Auth:   a.accounts.dir,
+		SignIn: signIn,
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
@@ -108,6 +120,27 @@ func accessGroups(deployments []*route.Deployment) map[string][]string {
 		}
 	}
 	return groups
+}
+
+// runTime are the models added through the management API.
+func (a *App) runTime(cfg *config.Config, problems *[]config.Problem) (out []config.Model) {
+	if len(a.accounts.models) == 0 {
+		return nil
+	}
+	sealer, err := a.sealer()
+	if err != nil {
+		*problems = append(*problems, config.Problem{Severity: config.Error, Message: "models of the database left out: " + err.Error()})
+		return nil
+	}
+	models, more := api.RunTimeModels(cfg, a.accounts.models, a.accounts.creds, sealer.Open)
+	*problems = append(*problems, more...)
+	for i := range models {
+		if m := models[i].Model; !models[i].Blocked {
+			m.Info.TeamID = models[i].TeamID
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // builtin are the models that need no entry: demo, and, when no configuration file is given, every provider whose variables are set.

@@ -95,7 +95,7 @@ func (d *Directory) With(o Options) *Directory {
 	if o.Master != "" {
 		next.own[sha256.Sum256([]byte(o.Master))] = nil
 	}
-	next.keys = next.keys.next()
+	next.keys, next.signers = next.keys.next(), next.signers.next()
 	var hidden []*account.Key
 	for at := range d.own {
 		e, _ := d.keys.get(at)
@@ -143,7 +143,7 @@ func (d *Directory) Apply(c Changes) *Directory {
 	b.customers = change(customers, b.customers, c.Customers, c.Gone.Customers, x, touched)
 	b.tags = change(tags, b.tags, c.Tags, c.Gone.Tags, x, touched)
 	b.groups = change(groups, b.groups, c.AccessGroups, c.Gone.AccessGroups, x, touched)
-	b.keys = b.keys.next()
+	b.keys, b.signers = b.keys.next(), b.signers.next()
 	for n := range touched {
 		switch n.sort {
 		case aKey:
@@ -201,6 +201,9 @@ func (d *Directory) putKey(k *account.Key, x index) {
 		return
 	}
 	d.keys.put(at, &entry{key: k})
+	if k.AWSAccessKeyID != "" {
+		d.signers.put(id(k.AWSAccessKeyID), at)
+	}
 	x.link(node{aKey, k.Hash}, keyNeeds(k)...)
 	for _, old := range k.Previous {
 		at, ok := parseDigest(old.Hash)
@@ -231,6 +234,9 @@ func (d *Directory) drop(at digest, e *entry, x index) {
 	d.keys.del(at)
 	if e.key == nil || e.until != 0 {
 		return
+	}
+	if signer, ok := d.signers.get(id(e.key.AWSAccessKeyID)); ok && signer == at {
+		d.signers.del(id(e.key.AWSAccessKeyID))
 	}
 	x.unlink(node{aKey, e.key.Hash}, keyNeeds(e.key)...)
 	for _, old := range e.key.Previous {
@@ -301,6 +307,19 @@ func (d *Directory) ByHash(hash string, now time.Time) (*Principal, *llm.Error) 
 		return d.principal(e).admit(now)
 	}
 	return nil, unauthorized("Authentication Error, the key behind this credential does not exist (any more).")
+}
+
+// BySigner finds who holds the key that AWS credentials were issued for, by their access key id; the signature is not looked at.
+func (d *Directory) BySigner(accessKeyID string, now time.Time) (*Principal, *llm.Error) {
+	at, ok := d.signers.get(id(accessKeyID))
+	if !ok {
+		return nil, UnknownAccessKey()
+	}
+	e, ok := d.keys.get(at)
+	if !ok {
+		return nil, UnknownAccessKey()
+	}
+	return d.principal(e).admit(now)
 }
 
 // principal gives whom an entry stands for, made at its first use. Two calls at once may both make it, and make the same.

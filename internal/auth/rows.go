@@ -40,13 +40,14 @@ type books struct {
 	customers  *table[id, *held[account.Customer]]
 	tags       *table[id, *held[account.Tag]]
 	groups     *table[id, *account.AccessGroup]
+	signers    *table[id, digest] // access key id of issued AWS credentials -> the key they stand for
 }
 
 func newBooks() books {
 	return books{
 		&table[digest, *entry]{}, &table[id, *account.User]{}, &table[id, *account.Team]{}, &table[id, *account.Member]{},
 		&table[id, *account.Organization]{}, &table[id, *account.OrgMember]{}, &table[id, *account.Budget]{},
-		&table[id, *held[account.Customer]]{}, &table[id, *held[account.Tag]]{}, &table[id, *account.AccessGroup]{},
+		&table[id, *held[account.Customer]]{}, &table[id, *held[account.Tag]]{}, &table[id, *account.AccessGroup]{}, &table[id, digest]{},
 	}
 }
 

@@ -107,6 +107,7 @@ type ModelInfo struct {
 	Mode            string         `yaml:"mode" doc:"chat, completion, embedding, responses ...; empty: what the price map says"`
 	BaseModel       string         `yaml:"base_model" doc:"name to look prices and limits up by"`
 	AccessGroups    []string       `yaml:"access_groups" doc:"groups by which keys may be given the model"`
+	TeamID          string         `yaml:"team_id" doc:"team whose keys alone may call the model"`
 	MaxTokens       int64          `yaml:"max_tokens" doc:"output limit in tokens, where max_output_tokens is not given"`
 	MaxInputTokens  int64          `yaml:"max_input_tokens" doc:"context window in tokens"`
 	MaxOutputTokens int64          `yaml:"max_output_tokens" doc:"output limit in tokens"`

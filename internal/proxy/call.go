@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -39,6 +38,9 @@ type call struct {
 	group     string // the model's configured name: a wildcard's pattern
 	tier      string // service tier asked for: some cost more or less
 	principal *auth.Principal
+	claimed   *auth.Principal // of a signed request, until verify
+	signed    *auth.Signed    // nil: the request is not signed
+	sum       *auth.BodySum   // of a signed request
 	body      []byte
 	size      int64           // of the body
 	doc       *wire.Doc       // lent like a buffer
@@ -124,25 +126,6 @@ func newID(now time.Time) string {
 	hex.Encode(s[24:36], b[10:16])
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	return string(s[:])
-}
-
-// authenticate finds out who calls.
-func (c *call) authenticate() *llm.Error {
-	queryKey := ""
-	if c.queryKey {
-		queryKey = c.r.URL.Query().Get("key")
-	}
-	key, err := auth.Credential(c.r.Header, queryKey)
-	if err != nil {
-		return err
-	}
-	if c.principal, err = c.snap.Auth.Authenticate(key, c.started); err != nil {
-		return err
-	}
-	c.rec.Key, c.rec.KeyAlias = c.principal.KeyHash, c.principal.KeyAlias
-	c.rec.User, c.rec.Team, c.rec.Org = c.principal.UserID, c.principal.TeamID, c.principal.OrgID
-	c.rec.Tags = slices.Clip(c.principal.Tags)
-	return nil
 }
 
 // Buffers are reused between calls, small ones apart from large ones, so that a short call does not sit on a long one's memory. One that

@@ -46,6 +46,9 @@ func (c *call) admit() *llm.Error {
 	if err := c.readBody(); err != nil {
 		return err
 	}
+	if err := c.verify(); err != nil {
+		return err
+	}
 	return c.scan()
 }
 
@@ -119,15 +122,19 @@ func (c *call) lacks() *llm.Error {
 
 // choose checks that the caller may have the model and picks the deployment.
 func (c *call) choose() *llm.Error {
-	if !c.principal.MayCall(c.model) {
-		return c.principal.Denied(c.model)
+	name, err := c.principal.Resolve(c.model)
+	if err != nil {
+		return err
 	}
-	m, ok := c.snap.Routes.Find(c.model)
+	m, ok := c.snap.Routes.Find(name)
 	if !ok {
 		return llm.Invalid("model", "Invalid model name passed in model=%s. Call `/v1/models` to view available models for your key.", c.model)
 	}
 	c.target = m.Plan()
 	c.group = m.Name
+	if team := c.target.Info.TeamID; team != "" && team != c.principal.TeamID && !c.principal.Admin {
+		return c.principal.Denied(c.model)
+	}
 	c.rec.Deployment, c.rec.Provider, c.rec.Upstream = c.target.ID, c.target.Upstream.Provider, c.target.Upstream.Model
 	c.rec.APIBase = c.target.Upstream.Base
 	if !c.serves() {

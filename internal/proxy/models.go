@@ -135,15 +135,6 @@ func writeAnthropicModels(w http.ResponseWriter, models []modelEntry) {
 	writeValue(w, list)
 }
 
-// Identify finds out who makes a request that is not an inference call.
-func (p *Proxy) Identify(r *http.Request) (*auth.Principal, *llm.Error) {
-	key, err := auth.Credential(r.Header, "")
-	if err != nil {
-		return nil, err
-	}
-	return p.snap.Load().Auth.Authenticate(key, p.now())
-}
-
 // WriteError answers a request outside the inference routes with an error in OpenAI's envelope, as LiteLLM does.
 func WriteError(w http.ResponseWriter, e *llm.Error) {
 	writeJSON(w, e.HTTPStatus(), openai.Chat.EncodeError(nil, w.Header(), e))

@@ -21,6 +21,7 @@ import (
 // Snapshot is everything a call reads of the configuration. Immutable: a change builds a new one and swaps it.
 type Snapshot struct {
 	Auth     *auth.Directory
+	SignIn   SignIn
 	Routes   *route.Table
 	Settings Settings
 	// Known lists what is known of a provider's models, for lists of what a wildcard stands for; nil: nothing. Not on the hot path.
