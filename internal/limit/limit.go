@@ -23,6 +23,26 @@
 // Requests and tokens count in windows of 60 seconds that the first admitted request opens. Tokens reserved in a window that has ended by
 // the time the call settles are charged to no later one. A budget's window ends at the reset time that SQL told, or that the rule's period
 // gives; the counter then starts anew by itself, and SQL follows. Calls in flight then are charged to the new window, as their records are.
+//
+// # Several replicas
+//
+// With Options.Shared the counters stand in Redis 7 or newer or Valkey, and replicas lease shares of them: a call is served out of the share
+// that its replica holds; where that is short, one round trip asks for what is needed and, while there is plenty, for more beforehand (at most
+// a fourth of what is left, divided by the replicas). Where little is left shares are exactly what calls need, and what lies idle elsewhere is
+// waited for (up to 0.6 s) rather than refused. So across replicas, too, n+1 is refused, parallel calls never overshoot, and
+//
+//	spent + reserved + leased <= max - 1 nano-dollar + E
+//
+// with E as above: ONE call's estimate for all replicas together, not for each. What a call gives back is open to other replicas some
+// milliseconds later, and at the latest after 0.2 s.
+//
+// A replica that falls silent (Shared.Dead) loses its share: its parallel calls are over, what it may have spent stays charged until its window
+// ends or, of money, until SQL has it (Shared.Limbo). While the server is gone Shared.Gone is the policy; under Local the overspend is below
+// one estimate for each replica, plus what others settled and SQL was not told yet. Afterwards every replica tells what it used, within 0.2 s,
+// and the totals come from SQL (Shared.Seed): everything told is absolute, so nothing drifts.
+//
+// Keys, with K = <prefix>:{<kind>:<id>[:<model>]} as in weir:{api_key:<hash>:gpt-4o}, are the hashes K:requests, K:tokens,
+// K:max_parallel_requests and K:budget (fields: see lease.lua), and the sorted set <prefix>:replicas. All expire by themselves.
 package limit
 
 import (
@@ -42,6 +62,8 @@ type Options struct {
 	Zone *time.Location
 	// Crossed is told, once per budget window, that a soft budget or a budget was reached. It runs in a goroutine of its own.
 	Crossed func(Crossing)
+	// Shared makes limits and budgets common to several replicas; nil: what is counted here is all there is.
+	Shared *Shared
 }
 
 // Crossing says that what an account spent has reached a budget.
@@ -61,6 +83,7 @@ type Limiter struct {
 	zone    *time.Location
 	crossed func(Crossing)
 	tasks   sync.WaitGroup
+	shared  *shared // nil: memory only
 
 	// meters holds every account that a rule or a spend row ever named. The hot path does not come here: bounds point at their meters.
 	mu     sync.RWMutex
@@ -69,7 +92,7 @@ type Limiter struct {
 	lastID atomic.Uint64
 }
 
-// New makes a Limiter that counts in memory.
+// New makes a Limiter. With Options.Shared it tries to connect once before it returns, and goes on trying until Close.
 func New(o Options) *Limiter {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -77,12 +100,20 @@ func New(o Options) *Limiter {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	return &Limiter{now: o.Now, zone: o.Zone, crossed: o.Crossed, meters: map[account.Subject]*meter{},
-		names: map[string]*headers{}}
+	l := &Limiter{now: o.Now, zone: o.Zone, crossed: o.Crossed, meters: map[account.Subject]*meter{}, names: map[string]*headers{}}
+	if o.Shared != nil {
+		l.shared = newShared(l, o.Shared)
+	}
+	return l
 }
 
-// Close waits for the callbacks that are running.
-func (l *Limiter) Close() { l.tasks.Wait() }
+// Close gives leased shares back and waits for the callbacks that are running. Calls that end later still settle, unseen by other replicas.
+func (l *Limiter) Close() {
+	if l.shared != nil {
+		l.shared.close(true)
+	}
+	l.tasks.Wait()
+}
 
 // meter finds or makes the meter of a subject.
 func (l *Limiter) meter(s account.Subject) *meter {

@@ -182,11 +182,11 @@ func TestReserve_allOrNothing(t *testing.T) {
 		t.Fatalf("refused by %+v", f)
 	}
 	m := l.find(key("k"))
-	if m.requests.used != 0 || m.tokens.held != 0 || m.parallel != 0 || m.money.held != 0 || m.requests.start != 0 {
+	if m.counts != [dims]counter{} {
 		t.Errorf("the key was left with %+v", m)
 	}
 	res.Settle(1000, 1000)
-	if m.money.local != 0 {
+	if m.counts[dMoney].used != 0 {
 		t.Error("a refused call was charged")
 	}
 	held.Settle(0, 0)
@@ -288,7 +288,7 @@ func TestReserve_allocations(t *testing.T) {
 		t.Errorf("%d subjects", len(res.holds))
 	}
 	headers := 0
-	res.Quotas(func(q *Quota) { headers++ })
+	res.Quotas(func(*Quota) { headers++ })
 	if headers != 3*16 {
 		t.Errorf("%d limits told", headers)
 	}

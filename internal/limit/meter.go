@@ -11,6 +11,23 @@ import (
 // minute is the length of a rate window in milliseconds.
 const minute = 60_000
 
+// dim is one of the things that are counted of every subject.
+type dim int
+
+const (
+	dRequests dim = iota
+	dTokens
+	dParallel
+	dMoney // in nano-dollars
+	dims
+)
+
+// whats are the dims' names in refusals and headers.
+var whats = [dims]What{Requests, Tokens, Parallel, Budget}
+
+// windowed says that a dim counts in windows of a minute.
+func (d dim) windowed() bool { return d <= dTokens }
+
 // meter is everything that is counted for one subject. mu guards all but the first three fields. Who locks several meters does so in the
 // order of their ids.
 type meter struct {
@@ -18,57 +35,47 @@ type meter struct {
 	subject account.Subject
 	born    int64 // Unix ms; calls that began earlier settle no money here, since what they charge comes with SQL's total
 
-	mu       sync.Mutex
-	requests rate
-	tokens   rate
-	parallel int64
-	money    money
+	mu     sync.Mutex
+	counts [dims]counter
+	total  llm.Nanos // what SQL says was ever spent, by all replicas; counts[dMoney].used comes on top
+	calls  int64     // reservations in flight
+	purses []purse
+
+	// Of shared limits: on a list of meters to be told to the others, and when it was told (Unix ms).
+	dirty, urgent bool
+	told          int64
 }
 
-// rate is a count within a window.
-type rate struct {
-	used  int64
-	held  int64 // reserved by calls in flight that began in this window
-	start int64 // Unix ms; 0: no window is open
+// counter counts one dim, or as much of it as happens here where it is shared.
+type counter struct {
+	used int64 // within the window; of money: settled, and not in total yet
+	held int64 // reserved by calls in flight that began in this window
+	// The window, of windowed dims: its number here, and its beginning and end in Unix ms, 0 where none is open.
+	gen        uint32
+	start, end int64
+	lease      *lease // nil: not shared
 }
 
 // roll closes a window that has ended.
-func (r *rate) roll(now int64) {
-	if r.start != 0 && now-r.start >= minute {
-		*r = rate{}
+func (c *counter) roll(now int64) {
+	if c.end != 0 && now >= c.end {
+		c.used, c.held, c.start, c.end = 0, 0, 0, 0
+		c.gen++
 	}
 }
 
 // open starts a window if none is.
-func (r *rate) open(now int64) {
-	if r.start == 0 {
-		r.start = now
+func (c *counter) open(now int64) {
+	if c.end == 0 {
+		c.start, c.end = now, now+minute
 	}
-}
-
-// end is when the running window, or one opened now, ends.
-func (r *rate) end(now int64) int64 {
-	if r.start == 0 {
-		return now + minute
-	}
-	return r.start + minute
-}
-
-// money is what a subject spends. total + local is what it ever spent; total is what SQL says, of all replicas; local was settled here and
-// is not in total yet.
-type money struct {
-	total  llm.Nanos
-	local  llm.Nanos
-	held   llm.Nanos
-	calls  int64 // reservations in flight
-	purses []purse
 }
 
 // purse is the window of one budget of a subject. Bounds name purses by index, so they are only ever added.
 type purse struct {
-	window  string // Rule.Window
-	base    llm.Nanos
-	resetAt int64 // Unix ms; 0: never
+	window  string    // Rule.Window
+	base    llm.Nanos // what was ever spent when the window began
+	resetAt int64     // Unix ms; 0: never
 	period  account.Period
 	rolled  bool // began a window by itself that SQL has not confirmed
 	// Told of a crossing in this window.
@@ -76,7 +83,7 @@ type purse struct {
 }
 
 // purse finds or adds the purse of a window, and gives its index.
-func (m *money) purse(window string) int {
+func (m *meter) purse(window string) int {
 	for i := range m.purses {
 		if m.purses[i].window == window {
 			return i
@@ -86,15 +93,18 @@ func (m *money) purse(window string) int {
 	return len(m.purses) - 1
 }
 
-// spent is what counts against the budget of p, reservations aside.
-func (m *money) spent(p *purse) llm.Nanos { return m.total + m.local - p.base }
+// ever is what was ever spent, as far as it is known here.
+func (m *meter) ever() llm.Nanos { return m.total + llm.Nanos(m.counts[dMoney].used) }
 
-// roll begins a new window where one has ended.
-func (m *money) roll(p *purse, now int64, zone *time.Location) {
+// spent is what counts against the budget of p, reservations aside.
+func (m *meter) spent(p *purse) llm.Nanos { return m.ever() - p.base }
+
+// roll begins a new budget window where one has ended.
+func (m *meter) roll(p *purse, now int64, zone *time.Location) {
 	if p.resetAt == 0 || now < p.resetAt {
 		return
 	}
-	p.base = m.total + m.local
+	p.base = m.ever()
 	p.resetAt = nextReset(p.period, now, zone)
 	p.rolled = true
 	p.toldSoft, p.toldMax = false, false
@@ -110,7 +120,7 @@ func nextReset(p account.Period, now int64, zone *time.Location) int64 {
 // take believes a row of SQL, of the window that p is.
 //
 // SQL may not have begun the window yet that has begun here; then what we set stands until it has.
-func (m *money) take(p *purse, s *account.Spend, now int64) {
+func (m *meter) take(p *purse, s *account.Spend, now int64) {
 	m.total = max(m.total, s.Total)
 	behind := p.rolled && (s.ResetAt == 0 || s.ResetAt <= now)
 	if behind {

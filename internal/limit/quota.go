@@ -13,21 +13,19 @@ type Quota struct {
 }
 
 // Quotas calls f with every limit of requests, tokens and parallel calls that the reservation holds, and what was left of it right after it
-// was taken. It does not allocate beyond what f does, and works until the next Reserve.
+// was taken. It works until the next Reserve and allocates nothing: f must not keep its
+// argument.
 func (r *Reservation) Quotas(f func(*Quota)) {
 	for i := range r.holds {
 		h := &r.holds[i]
 		names := h.e.names
-		for j, q := range [...]Quota{
-			{What: Requests, Limit: h.e.rpm, Remaining: h.requests},
-			{What: Tokens, Limit: h.e.tpm, Remaining: h.tokens},
-			{What: Parallel, Limit: h.e.parallel, Remaining: h.parallel},
-		} {
-			if q.Limit < 0 {
+		for d := range dMoney {
+			if h.e.limits[d] == None {
 				continue
 			}
-			q.Scope, q.LimitHeader, q.RemainingHeader = names.scope, names.limit[j], names.remaining[j]
-			f(&q)
+			r.quota = Quota{Scope: names.scope, What: whats[d], Limit: h.e.limits[d], Remaining: max(0, h.left[d]),
+				LimitHeader: names.limit[d], RemainingHeader: names.remaining[d]}
+			f(&r.quota)
 		}
 	}
 }
@@ -46,7 +44,7 @@ func (l *Limiter) headers(scope string) *headers {
 		return h
 	}
 	h := &headers{scope: scope}
-	for i, what := range [...]What{Requests, Tokens, Parallel} {
+	for i, what := range whats[:dMoney] {
 		h.limit[i] = http.CanonicalHeaderKey("x-ratelimit-" + scope + "-limit-" + string(what))
 		h.remaining[i] = http.CanonicalHeaderKey("x-ratelimit-" + scope + "-remaining-" + string(what))
 	}

@@ -19,6 +19,8 @@ const (
 	Tokens   What = "tokens"
 	Parallel What = "max_parallel_requests"
 	Budget   What = "budget"
+	// Unreachable is no limit: limits are shared, whoever shares them is gone, and the policy is Closed.
+	Unreachable What = "unreachable"
 )
 
 // Refusal says which limit refused a call.
@@ -38,24 +40,30 @@ type Refusal struct {
 // Remaining is what was left.
 func (f *Refusal) Remaining() int64 { return max(0, f.Limit-f.Used) }
 
-func (e *entry) refuse(what What, limit, used, resetAt, now int64) *Refusal {
-	f := &Refusal{Subject: e.m.subject, Alias: e.alias, Name: e.name, What: what, Limit: limit, Used: used, ResetAt: resetAt}
-	if what == Parallel {
+// refuse makes the refusal of a dim that is used and held as told; of money that is what was ever spent. The meter is locked.
+func (l *Limiter) refuse(e *entry, d dim, limit, used, held, now int64) *Refusal {
+	f := &Refusal{Subject: e.m.subject, Alias: e.alias, Name: e.name, What: whats[d], Limit: limit, Used: used + held, Held: held}
+	c := &e.m.counts[d]
+	switch {
+	case d == dMoney:
+		_, b := e.ceiling(now, l.zone)
+		p := &e.m.purses[b.purse]
+		f.Limit, f.Used, f.Window, f.ResetAt = int64(b.limit(now)), f.Used-int64(p.base), p.window, p.resetAt
+		if f.Used-f.Held < f.Limit {
+			f.RetryAfter = time.Second // calls in flight will give back what they do not use
+			return f
+		}
+		if p.resetAt == 0 {
+			return f
+		}
+	case d == dParallel:
 		f.ResetAt = now + 1000 // a call may end at any moment
+	case c.end != 0:
+		f.ResetAt = c.end
+	default:
+		f.ResetAt = now + minute
 	}
 	f.RetryAfter = max(time.Second, time.Duration(f.ResetAt-now)*time.Millisecond)
-	return f
-}
-
-func (e *entry) refuseBudget(p *purse, limit, spent, held llm.Nanos, now int64) *Refusal {
-	f := &Refusal{Subject: e.m.subject, Alias: e.alias, Name: e.name, What: Budget, Limit: int64(limit), Used: int64(spent + held),
-		Held: int64(held), Window: p.window, ResetAt: p.resetAt}
-	switch {
-	case spent < limit:
-		f.RetryAfter = time.Second // calls in flight will give back what they do not use
-	case p.resetAt != 0:
-		f.RetryAfter = max(time.Second, time.Duration(p.resetAt-now)*time.Millisecond)
-	}
 	return f
 }
 
@@ -117,8 +125,13 @@ func member(id string) (team, user string) {
 
 // Err is the refusal as an answer, in LiteLLM's words.
 func (f *Refusal) Err() *llm.Error {
-	if f.What == Budget {
+	switch f.What {
+	case Budget:
 		return f.budgetErr()
+	case Unreachable:
+		e := llm.Errorf(llm.ErrUnavailable, "limits and budgets can't be checked at the moment, try again later")
+		e.RetryAfter = f.RetryAfter
+		return e
 	}
 	value := f.Subject.ID
 	if f.Subject.Kind == account.OfMember {

@@ -29,6 +29,7 @@ type Reservation struct {
 	first   [inline]hold
 	need    Need
 	settled bool
+	quota   Quota // the argument of Quotas' function
 }
 
 // noCopy lets vet find copies.
@@ -37,11 +38,22 @@ type noCopy struct{}
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// hold is what a call holds of one subject, and what was left of each limit after it: -1 where there is none.
+// hold is what a call holds of one subject.
 type hold struct {
-	e                          *entry
-	window                     int64 // start of the token window reserved in
-	requests, tokens, parallel int64
+	e    *entry
+	gen  uint32        // of the token window reserved in
+	left [dMoney]int64 // of each limit after this call took its part; -1 where there is none
+}
+
+// amount is what the call needs of a dim.
+func (n *Need) amount(d dim) int64 {
+	switch d {
+	case dTokens:
+		return n.Tokens
+	case dMoney:
+		return int64(n.Cost)
+	}
+	return 1
 }
 
 // Reserve holds one request, one parallel call, need.Tokens and need.Cost on every rule that applies, or nothing at all: then it says which
@@ -51,25 +63,38 @@ type hold struct {
 // Reserve never waits.
 func (l *Limiter) Reserve(ctx context.Context, r *Reservation, need Need, bounds ...*Bound) *Refusal {
 	r.gather(l, need, bounds)
+	if l.shared != nil {
+		return l.reserveShared(ctx, r)
+	}
+	return l.reserveAs(r, 1)
+}
+
+// reserveAs reserves as one of n replicas who know nothing of each other: each may use an nth of what is left. With n = 1 that is all of it;
+// with n = 0 nothing is refused, and everything counted.
+func (l *Limiter) reserveAs(r *Reservation, n int64) *Refusal {
 	now := l.now().UnixMilli()
+	r.lock()
+	refusal := l.check(r, n, now)
+	if refusal == nil {
+		l.take(r, now, false)
+	}
+	r.unlock()
+	if refusal != nil {
+		r.drop()
+	}
+	return refusal
+}
+
+func (r *Reservation) lock() {
 	for i := range r.holds {
 		r.holds[i].e.m.mu.Lock()
 	}
-	refusal := l.check(r, now)
-	if refusal == nil {
-		for i := range r.holds {
-			r.holds[i].take(&r.need, now)
-		}
-	}
+}
+
+func (r *Reservation) unlock() {
 	for i := range r.holds {
 		r.holds[i].e.m.mu.Unlock()
 	}
-	if refusal != nil {
-		r.drop()
-		return refusal
-	}
-	r.settled = false
-	return nil
 }
 
 // gather lists the entries that apply, each subject once, in the order of locking.
@@ -114,56 +139,78 @@ func (r *Reservation) drop() {
 	r.settled = true
 }
 
-// check gives the refusal of the limit that is to be named, nil if all admit the call. Its meters are locked.
-func (l *Limiter) check(r *Reservation, now int64) *Refusal {
+// check gives the refusal of the limit that is to be named, nil if all admit the call, n as in reserveAs. The meters are locked.
+func (l *Limiter) check(r *Reservation, n, now int64) *Refusal {
 	var worst *Refusal
 	for i := range r.holds {
 		e := r.holds[i].e
-		m := e.m
-		m.requests.roll(now)
-		m.tokens.roll(now)
-		if e.rpm >= 0 && m.requests.used >= e.rpm {
-			worst = worse(worst, e.refuse(Requests, e.rpm, m.requests.used, m.requests.end(now), now))
-		}
-		if e.tpm >= 0 && m.tokens.used+m.tokens.held >= e.tpm {
-			worst = worse(worst, e.refuse(Tokens, e.tpm, m.tokens.used+m.tokens.held, m.tokens.end(now), now))
-		}
-		if e.parallel >= 0 && m.parallel >= e.parallel {
-			worst = worse(worst, e.refuse(Parallel, e.parallel, m.parallel, 0, now))
-		}
-		for j := range e.budgets {
-			b := &e.budgets[j]
-			p := &m.money.purses[b.purse]
-			m.money.roll(p, now, l.zone)
-			if limit := b.limit(now); !b.unlimited && !r.need.Free && m.money.spent(p)+m.money.held >= limit {
-				worst = worse(worst, e.refuseBudget(p, limit, m.money.spent(p), m.money.held, now))
+		for d := range dims {
+			c := &e.m.counts[d]
+			if d.windowed() {
+				c.roll(now)
+			}
+			limit := e.limit(d, &r.need, l, now)
+			if limit == None || n == 0 {
+				continue
+			}
+			var base int64
+			if d == dMoney {
+				base = int64(e.m.total)
+			}
+			if (c.used+c.held)*n >= limit-base {
+				worst = worse(worst, l.refuse(e, d, limit, base+c.used, c.held, now))
 			}
 		}
 	}
 	return worst
 }
 
-// take reserves on one subject, whose meter is locked.
-func (h *hold) take(need *Need, now int64) {
-	e, m := h.e, h.e.m
-	h.requests, h.tokens, h.parallel = None, None, None
-	if e.rpm >= 0 {
-		m.requests.open(now)
-		m.requests.used++
-		h.requests = e.rpm - m.requests.used
+// take reserves on every subject, whose meters are locked; leased says that it comes out of the leased shares.
+func (l *Limiter) take(r *Reservation, now int64, leased bool) {
+	r.settled = false
+	for i := range r.holds {
+		h := &r.holds[i]
+		m := h.e.m
+		for d := range dims {
+			limited := h.e.limits[d] != None
+			if !limited && d.windowed() {
+				h.left[d] = None
+				continue
+			}
+			c := &m.counts[d]
+			n := r.need.amount(d)
+			switch d {
+			case dRequests:
+				c.open(now)
+				c.used += n
+			case dTokens:
+				c.open(now)
+				c.held += n
+				h.gen = c.gen
+			default:
+				c.held += n
+			}
+			var shared int64
+			if leased && c.lease != nil {
+				shared = c.lease.use(n)
+			}
+			if d == dMoney {
+				continue
+			}
+			switch {
+			case !limited:
+				h.left[d] = None
+			case leased:
+				h.left[d] = shared
+			default:
+				h.left[d] = max(0, h.e.limits[d]-c.used-c.held)
+			}
+		}
+		m.calls++
+		if l.shared != nil {
+			l.shared.touch(m, false)
+		}
 	}
-	if e.tpm >= 0 {
-		m.tokens.open(now)
-		m.tokens.held += need.Tokens
-		h.window = m.tokens.start
-		h.tokens = max(0, e.tpm-m.tokens.used-m.tokens.held)
-	}
-	m.parallel++
-	if e.parallel >= 0 {
-		h.parallel = e.parallel - m.parallel
-	}
-	m.money.held += need.Cost
-	m.money.calls++
 }
 
 // Settle ends the reservation with what the call really used: tokens of input and output, and the cost that its record has. A call that
@@ -177,31 +224,44 @@ func (r *Reservation) Settle(tokens int64, cost llm.Nanos) {
 	for i := range r.holds {
 		h := &r.holds[i]
 		h.e.m.mu.Lock()
-		h.give(r, tokens, cost, now)
+		r.l.give(h, r, tokens, cost, now)
 		h.e.m.mu.Unlock()
 	}
 }
 
 // give settles one subject, whose meter is locked.
-func (h *hold) give(r *Reservation, tokens int64, cost llm.Nanos, now int64) {
+func (l *Limiter) give(h *hold, r *Reservation, tokens int64, cost llm.Nanos, now int64) {
 	e, m := h.e, h.e.m
-	m.parallel--
-	if h.window != 0 {
-		if m.tokens.roll(now); m.tokens.start == h.window {
-			m.tokens.held -= r.need.Tokens
-			m.tokens.used += tokens
+	m.calls--
+	m.counts[dParallel].held--
+	if e.limits[dTokens] != None {
+		c := &m.counts[dTokens]
+		if l.shared == nil {
+			c.roll(now)
+		}
+		if c.gen == h.gen {
+			c.held -= r.need.Tokens
+			c.used += tokens
+			c.lease.back(r.need.Tokens - tokens)
 		}
 	}
-	m.money.held -= r.need.Cost
-	m.money.calls--
+	c := &m.counts[dMoney]
+	c.held -= int64(r.need.Cost)
 	if r.need.Start >= m.born {
-		m.money.local += cost
+		c.used += int64(cost)
+		c.lease.back(int64(r.need.Cost - cost))
+	} else {
+		c.lease.back(int64(r.need.Cost))
 	}
+	m.counts[dParallel].lease.back(1)
 	for i := range e.budgets {
 		b := &e.budgets[i]
-		p := &m.money.purses[b.purse]
-		m.money.roll(p, now, r.l.zone)
-		r.l.cross(e, b, p, now)
+		p := &m.purses[b.purse]
+		m.roll(p, now, l.zone)
+		l.cross(e, b, p, now)
+	}
+	if l.shared != nil {
+		l.shared.touch(m, m.tight())
 	}
 }
 
@@ -210,7 +270,7 @@ func (l *Limiter) cross(e *entry, b *budget, p *purse, now int64) {
 	if l.crossed == nil {
 		return
 	}
-	spent := e.m.money.spent(p)
+	spent := e.m.spent(p)
 	tell := func(soft bool, limit llm.Nanos) {
 		c := Crossing{Subject: e.m.subject, Alias: e.alias, Window: p.window, Soft: soft, Limit: limit, Spent: spent, ResetAt: p.resetAt}
 		l.tasks.Go(func() { l.crossed(c) })
@@ -232,7 +292,7 @@ func (r *Reservation) Spent(kind account.Kind) (spent llm.Nanos, ok bool) {
 		if m := r.holds[i].e.m; m.subject.Kind == kind && m.subject.Model == "" {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return m.money.spent(&m.money.purses[m.money.purse("")]), true
+			return m.spent(&m.purses[m.purse("")]), true
 		}
 	}
 	return 0, false

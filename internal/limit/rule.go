@@ -3,6 +3,7 @@ package limit
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/llm"
@@ -46,11 +47,11 @@ type Bound struct {
 
 // entry is the rules of one subject.
 type entry struct {
-	m                  *meter
-	rpm, tpm, parallel int64
-	budgets            []budget
-	alias, name        string
-	names              *headers
+	m           *meter
+	limits      [dims]int64 // None: no limit; of money only whether there is one, since it moves: see ceiling
+	budgets     []budget
+	alias, name string
+	names       *headers
 }
 
 type budget struct {
@@ -70,6 +71,35 @@ func (b *budget) limit(now int64) llm.Nanos {
 	return b.max
 }
 
+// ceiling is what the subject may ever have spent for all its budgets to hold, and the budget that is the first to be reached. Windows that
+// have ended are begun anew. The meter is locked; limits[dMoney] is not None.
+func (e *entry) ceiling(now int64, zone *time.Location) (ever llm.Nanos, first *budget) {
+	for i := range e.budgets {
+		b := &e.budgets[i]
+		p := &e.m.purses[b.purse]
+		e.m.roll(p, now, zone)
+		if b.unlimited {
+			continue
+		}
+		if n := p.base + b.limit(now); first == nil || n < ever {
+			ever, first = n, b
+		}
+	}
+	return ever, first
+}
+
+// limit is what a dim's count, money ever spent among them, has to stay below: None if there is no limit. The meter is locked.
+func (e *entry) limit(d dim, need *Need, l *Limiter, now int64) int64 {
+	if d != dMoney || e.limits[d] == None {
+		return e.limits[d]
+	}
+	if need.Free {
+		return None
+	}
+	ever, _ := e.ceiling(now, l.zone)
+	return max(0, int64(ever))
+}
+
 // Bind finds the counters of rules, once, when a snapshot is built. The rules are not kept. Not for the hot path.
 func (l *Limiter) Bind(rules []Rule) *Bound {
 	b := &Bound{}
@@ -87,7 +117,7 @@ func (l *Limiter) Bind(rules []Rule) *Bound {
 		}
 		at := slices.IndexFunc(*into, func(e entry) bool { return e.m == m })
 		if at < 0 {
-			*into = append(*into, entry{m: m, rpm: None, tpm: None, parallel: None, alias: r.Alias, name: r.Name,
+			*into = append(*into, entry{m: m, limits: [dims]int64{None, None, None, None}, alias: r.Alias, name: r.Name,
 				names: l.headers(scope(r.Subject))})
 			at = len(*into) - 1
 		}
@@ -106,15 +136,17 @@ func (l *Limiter) Bind(rules []Rule) *Bound {
 
 // merge adds a rule to the entry of its subject.
 func (l *Limiter) merge(e *entry, r *Rule) {
-	e.rpm, e.tpm, e.parallel = lower(e.rpm, r.RPM), lower(e.tpm, r.TPM), lower(e.parallel, r.Parallel)
+	for d, n := range [...]int64{r.RPM, r.TPM, r.Parallel} {
+		e.limits[d] = lower(e.limits[d], n)
+	}
 	now := l.now().UnixMilli()
 	e.m.mu.Lock()
 	defer e.m.mu.Unlock()
 	if r.Budget == nil && r.Soft == nil && r.Window != "" {
 		return
 	}
-	i := e.m.money.purse(r.Window)
-	p := &e.m.money.purses[i]
+	i := e.m.purse(r.Window)
+	p := &e.m.purses[i]
 	if p.period != r.Period {
 		p.period = r.Period
 		if r.Period.N == 0 {
@@ -130,6 +162,7 @@ func (l *Limiter) merge(e *entry, r *Rule) {
 	bu := budget{purse: i, increase: r.Increase, increaseUntil: r.IncreaseUntil, unlimited: r.Budget == nil, hasSoft: r.Soft != nil}
 	if r.Budget != nil {
 		bu.max = *r.Budget
+		e.limits[dMoney] = 0
 	}
 	if r.Soft != nil {
 		bu.soft = *r.Soft

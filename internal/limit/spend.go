@@ -23,8 +23,9 @@ func (l *Limiter) Load(spends []account.Spend) {
 	for i := range spends {
 		m := l.meter(spends[i].Subject)
 		m.mu.Lock()
-		p := m.money.purse(spends[i].Window)
-		m.money.take(&m.money.purses[p], &spends[i], now)
+		p := m.purse(spends[i].Window)
+		m.take(&m.purses[p], &spends[i], now)
+		l.share(m)
 		m.mu.Unlock()
 	}
 }
@@ -51,25 +52,35 @@ func (l *Limiter) Drained(totals []account.Spend, charges []Charge) {
 			continue
 		}
 		m.mu.Lock()
-		m.money.drain(settled[m])
-		p := m.money.purse(totals[i].Window)
-		m.money.take(&m.money.purses[p], &totals[i], now)
+		m.drain(settled[m])
+		p := m.purse(totals[i].Window)
+		m.take(&m.purses[p], &totals[i], now)
+		l.share(m)
 		m.mu.Unlock()
 		delete(settled, m)
 	}
 	for m, cost := range settled {
 		m.mu.Lock()
-		m.money.drain(cost)
+		m.drain(cost)
+		l.share(m)
 		m.mu.Unlock()
 	}
 }
 
+// share tells other replicas soon what is known of a subject's money, if anybody shares it. The meter is locked.
+func (l *Limiter) share(m *meter) {
+	if le := m.counts[dMoney].lease; le != nil {
+		l.shared.touch(m, le.tight)
+	}
+}
+
 // drain takes off what SQL's total has from now on.
-func (m *money) drain(cost llm.Nanos) {
-	m.local -= cost
+func (m *meter) drain(cost llm.Nanos) {
+	c := &m.counts[dMoney]
+	c.used -= int64(cost)
 	// A record may be saved before its call has settled, but nothing is owed once all have: a charge that never was ours ends here.
-	if m.local < 0 && m.calls == 0 {
-		m.local = 0
+	if c.used < 0 && m.calls == 0 {
+		c.used = 0
 	}
 }
 
@@ -92,9 +103,9 @@ func (l *Limiter) State(s account.Subject) (st State, ok bool) {
 	now := l.now().UnixMilli()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	i := m.money.purse("")
-	p := &m.money.purses[i]
-	m.money.roll(p, now, l.zone)
-	return State{Total: m.money.total, Local: m.money.local, Spent: m.money.spent(p), Reserved: m.money.held, ResetAt: p.resetAt,
-		Parallel: m.parallel}, true
+	p := &m.purses[m.purse("")]
+	m.roll(p, now, l.zone)
+	c := &m.counts
+	return State{Total: m.total, Local: llm.Nanos(c[dMoney].used), Spent: m.spent(p), Reserved: llm.Nanos(c[dMoney].held), ResetAt: p.resetAt,
+		Parallel: c[dParallel].held}, true
 }

@@ -1,0 +1,49 @@
+package limit
+
+import (
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/account"
+)
+
+// What tests of several replicas see of one, who can't be in this package: the servers they start know it.
+
+// Gone says that the shared server counts as gone.
+func (l *Limiter) Gone() bool { return l.shared.gone.Load() }
+
+// Die ends the replica without a word to the others.
+func (l *Limiter) Die() { l.shared.close(false) }
+
+// SetReplicas is the number that Options.Shared.Replicas tells from now on.
+func (l *Limiter) SetReplicas(n int) { l.shared.Replicas = func() int { return n } }
+
+// SQLTotal is what the server has as SQL's total of a subject.
+func (l *Limiter) SQLTotal(t *testing.T, s account.Subject) (string, error) {
+	t.Helper()
+	c := *l.shared.client.Load()
+	return c.Do(t.Context(), c.B().Hget().Key(l.shared.key(s, dMoney)).Field("q").Build()).ToString()
+}
+
+// MinutePasses makes the token window of a subject a minute older, on the server and at its replicas; false: not now, ask again.
+func MinutePasses(t *testing.T, s account.Subject, replicas ...*Limiter) bool {
+	t.Helper()
+	for _, l := range replicas {
+		m := l.find(s)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.counts[dTokens].lease.flight != nil {
+			return false
+		}
+	}
+	c := *replicas[0].shared.client.Load()
+	key := replicas[0].shared.key(s, dTokens)
+	if err := c.Do(t.Context(), c.B().Hincrby().Key(key).Field("w").Increment(-minute).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range replicas {
+		c := &l.find(s).counts[dTokens]
+		c.start -= minute
+		c.end -= minute
+	}
+	return true
+}
