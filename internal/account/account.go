@@ -77,6 +77,9 @@ type Key struct {
 
 	// Previous are hashes this key had before it was regenerated, still valid until the time given (grace period).
 	Previous []Previous `json:"previous,omitempty"`
+	// How often the key was regenerated, and when last (Unix ms).
+	Rotations int64 `json:"rotation_count,omitempty"`
+	Rotated   int64 `json:"last_rotation_at,omitempty"`
 	// AWSAccessKeyID is set once AWS credentials were issued for the key; the secret is derived, never kept (see auth).
 	AWSAccessKeyID string `json:"aws_access_key_id,omitempty"`
 

@@ -29,6 +29,7 @@ type Options struct {
 	Changed func(context.Context)
 	// Seal makes a provider's secret fit to be stored, Unseal undoes it; required by the routes of models and credentials.
 	Seal, Unseal func(string) (string, error)
+	SaltKey      []byte           // what AWS credentials of keys are derived from; empty: none are issued
 	Prices       *usage.Prices    // nil: the built-in ones
 	Now          func() time.Time // nil: time.Now
 	Log          *slog.Logger     // nil: slog.Default

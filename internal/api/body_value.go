@@ -20,6 +20,8 @@ func (o *opt[T]) target() reflect.Value { o.Set = true; return reflect.ValueOf(&
 
 func (o *opt[T]) current() reflect.Value { return reflect.ValueOf(o.Value) }
 
+func (o *opt[T]) isSet() bool { return o.Set }
+
 // or is the value, or what stands in for none.
 func (o opt[T]) or(fallback T) T {
 	if o.Value == nil {
@@ -44,9 +46,11 @@ func (o opt[T]) putPtr(to **T) {
 	}
 }
 
+// optional is an opt[T] of any T.
 type optional interface {
-	target() reflect.Value
-	current() reflect.Value
+	target() reflect.Value  // where to put a value; the field counts as given
+	current() reflect.Value // the pointer to the value, nil if there is none
+	isSet() bool
 }
 
 var (

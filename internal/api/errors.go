@@ -70,7 +70,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var fs faults
 	var d *detail
 	var bad *syntaxError
+	var e *llm.Error
 	switch {
+	case errors.As(err, &e): // first: what else it wraps is for the log
 	case errors.As(err, &fs):
 		a.reply(w, r, reply{http.StatusUnprocessableEntity, object{"detail": fs}})
 		return
@@ -87,7 +89,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.reply(w, r, reply{http.StatusBadRequest, body})
 		return
 	}
-	e := llm.AsError(err)
+	e = llm.AsError(err)
 	if e.HTTPStatus() >= http.StatusInternalServerError {
 		a.Log.ErrorContext(r.Context(), "management call failed", "method", r.Method, "route", r.Pattern, "error", err)
 	}

@@ -47,6 +47,7 @@ const (
 // routes is every route there is.
 func (a *API) routes() []route {
 	return slices.Concat(
+		a.keyRoutes(),
 		a.userRoutes(),
 		a.modelRoutes(),
 		a.credentialRoutes(),

@@ -91,6 +91,7 @@ type General struct {
 	MasterKey      Secret           `yaml:"master_key" doc:"key that may do everything; WEIR_MASTER_KEY and LITELLM_MASTER_KEY set it too"`
 	MaxRequestMB   float64          `yaml:"max_request_size_mb" default:"0" doc:"largest request body in MB; 0: weir.limits.max_body_mb"`
 	DatabaseURL    Secret           `yaml:"database_url" doc:"postgres:// address of the database; empty: SQLite in the data directory. DATABASE_URL sets it too"`
+	NoPersonalKeys bool             `yaml:"default_team_disabled" doc:"only administrators make keys of no team"`
 	PermitWeakKey  bool             `yaml:"dangerously_permit_weak_or_unset_master_key" doc:"accepted: a gateway without a master key generates one"`
 	KeyParallel    *int64           `yaml:"max_parallel_requests" doc:"calls at a time of a key that has no limit of its own"`
 	Parallel       *int64           `yaml:"global_max_parallel_requests" doc:"calls at a time of the whole gateway"`

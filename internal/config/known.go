@@ -63,7 +63,7 @@ var laterKeys = map[string]map[string]string{
 		"health_check_concurrency": "how many at a time", "health_check_details": "details in /health", "alerting": "alerts",
 		"alerting_threshold": "alerts", "alert_types": "alerts", "alerting_args": "alerts",
 		"spend_report_frequency": "spend reports", "key_management_system": "secret manager", "key_management_settings": "secret manager",
-		"default_team_disabled": "no personal keys", "user_api_key_cache_ttl": "keys are never stale",
+		"user_api_key_cache_ttl":        "keys are never stale",
 		"disable_responses_id_security": "responses of other keys", "service_account_settings": "service accounts", "litellm_license": "Weir needs no licence",
 		"user_mcp_management_mode": "MCP servers", "mcp_internal_ip_ranges": "MCP servers", "mcp_trusted_proxy_ranges": "MCP servers",
 		"mcp_required_fields": "MCP servers", "supported_db_objects": "what the database may hold",

@@ -96,6 +96,7 @@ type Rows[T any] struct {
 // Query chooses rows. The columns are the table's (see the migrations): id, alias, user_id ...; an unknown one is an error.
 type Query struct {
 	Where  map[string]string   // column is value; "" finds rows without one
+	Not    map[string]string   // column is not value
 	In     map[string][]string // column is one of the values
 	Or     map[string][]string // as In, but one of its columns is enough
 	Search map[string]string   // column contains, whatever the case
@@ -233,6 +234,10 @@ func (r Rows[T]) where(q Query) (clause string, args []any, err error) {
 	for _, column := range sorted(q.Where) {
 		check(column)
 		all = append(all, column+" = "+bind(q.Where[column]))
+	}
+	for _, column := range sorted(q.Not) {
+		check(column)
+		all = append(all, column+" <> "+bind(q.Not[column]))
 	}
 	for _, column := range sorted(q.In) {
 		check(column)

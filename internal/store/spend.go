@@ -146,14 +146,20 @@ func (e *Edit) saveSpend(ctx context.Context) error {
 			return err
 		}
 		rows[s] = r
-		for _, f := range e.spend[s] {
-			f(r)
-		}
 	}
+	// Moves come first: what else the edit does to the old subject, as to end its books because it is deleted, must not reach the new one.
 	for _, m := range e.moves {
 		from, into := rows[m.from], rows[m.into]
 		*into = spendRow{Subject: m.into, total: into.total + from.total, main: from.main, others: from.others}
 		*from = spendRow{Subject: m.from, moved: m.into.ID}
+	}
+	for s, changes := range e.spend {
+		if rows[s].moved != "" {
+			continue
+		}
+		for _, f := range changes {
+			f(rows[s])
+		}
 	}
 	for _, s := range subjects {
 		if err := rows[s].save(ctx, e.tx); err != nil {
@@ -164,7 +170,7 @@ func (e *Edit) saveSpend(ctx context.Context) error {
 }
 
 // MoveSpend makes into have everything that from has spent, within models as well, and what still comes for from: a key that was
-// regenerated goes on where it was.
+// regenerated goes on where it was. The rest of the edit finds it moved: StartWindow of into changes what came from from.
 func (e *Edit) MoveSpend(ctx context.Context, from, into account.Subject) error {
 	rows, err := spendRows(ctx, e.tx, `WHERE kind = $1 AND id = $2 AND model <> ''`, string(from.Kind), from.ID)
 	if err != nil {
