@@ -75,7 +75,7 @@ type Signed struct {
 // and some other credential may stand in it; x-litellm-api-key comes before a signature, as before all else, so that clients which sign
 // with credentials of AWS itself and can't leave that can still bring a key.
 func ParseSigV4(r *http.Request) (*Signed, bool, *llm.Error) {
-	if len(r.Header[credentialHeaders[0]]) > 0 {
+	if len(r.Header["X-Litellm-Api-Key"]) > 0 {
 		return nil, false, nil
 	}
 	values := r.Header["Authorization"]

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
+
+	"github.com/weir-gateway/weir/test/gwtest"
+)
+
+// okta is an issuer of tokens with one key.
+type okta struct {
+	*httptest.Server
+	key *ecdsa.PrivateKey
+}
+
+func newOkta(t *testing.T) *okta {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &okta{key: key}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/oauth2/default/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, o.issuer(), o.URL+"/keys")
+	})
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		text, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Use: "sig"}}})
+		_, _ = w.Write(text)
+	})
+	o.Server = httptest.NewServer(mux)
+	t.Cleanup(o.Close)
+	return o
+}
+
+func (o *okta) issuer() string { return o.URL + "/oauth2/default" }
+
+// token is an Authorization header; claims are JSON with a comma before it.
+func (o *okta) token(t *testing.T, claims string) string {
+	t.Helper()
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: o.key, KeyID: "k"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := s.Sign([]byte(fmt.Sprintf(`{"iss":%q,"aud":"api://default","exp":%d%s}`, o.issuer(), time.Now().Add(time.Hour).Unix(), claims)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + text
+}
+
+// TestTokens takes an Okta token where a key would stand, on a route of every dialect.
+func TestTokens(t *testing.T) {
+	o := newOkta(t)
+	g := gwtest.Start(t, `
+environment_variables: {OKTA_ISSUER: "`+o.issuer()+`", OKTA_AUDIENCE: "api://default"}
+general_settings:
+  litellm_jwtauth: {user_id_upsert: true, user_allowed_email_domain: example.com}
+weir:
+  oidc: {admin_claim: groups, admin_values: [gateway-admins]}
+`)
+	chat := `{"model":"demo","messages":[{"role":"user","content":"hello there"}]}`
+	routes := map[string]string{
+		"/v1/chat/completions":                chat,
+		"/v1/messages":                        `{"model":"demo","max_tokens":50,"messages":[{"role":"user","content":"hello there"}]}`,
+		"/v1/responses":                       `{"model":"demo","input":"hello there"}`,
+		"/bedrock/model/demo/converse":        `{"messages":[{"role":"user","content":[{"text":"hello there"}]}]}`,
+		"/v1beta/models/demo:generateContent": `{"contents":[{"role":"user","parts":[{"text":"hello there"}]}]}`,
+		"/v2/serve/chat/completions":          chat,
+	}
+	f := func(name, header string, status int, says string) {
+		t.Helper()
+		for path, body := range routes {
+			if a := g.Post(t, path, body, "Authorization", header); a.Status != status || !strings.Contains(string(a.Body), says) {
+				t.Errorf("%s, %s: %d %s; want %d %s", name, path, a.Status, a.Body, status, says)
+			}
+		}
+	}
+	good := o.token(t, `,"sub":"ann@example.com"`)
+	f("a user", good, 200, "hello there")
+	f("again", good, 200, "hello there")
+	f("cut", good[:len(good)-4]+"AAAA", 401, "Invalid or expired token")
+	f("no sub", o.token(t, ""), 403, "No sub claim found in the token")
+	f("expired", o.token(t, `,"sub":"ann@example.com","nbf":4102444800`), 401, "Invalid or expired token")
+	f("another domain", o.token(t, `,"sub":"ann@example.org"`), 403, "domain example.com")
+	if log := g.Log.String(); strings.Contains(log, good[len("Bearer "):]) {
+		t.Error("a token stands in the log")
+	}
+}
