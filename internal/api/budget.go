@@ -207,6 +207,7 @@ func filled(l account.Limits, b *account.Budget) account.Limits {
 	if len(l.Windows) == 0 {
 		l.Windows = b.Windows
 	}
+	l.BudgetID = "" // nothing more is to be looked up
 	return l
 }
 

@@ -236,10 +236,15 @@ func (e *edit) customer(ctx context.Context, id string) (*account.Customer, erro
 	if err != nil {
 		return nil, err
 	}
-	if len(seen) == 0 {
+	if !hasSpent(seen) {
 		return nil, noCustomer("user_id", id)
 	}
 	return &account.Customer{ID: id}, nil
+}
+
+// hasSpent says whether anything was spent since the books of an id were last closed.
+func hasSpent(rows []account.Spend) bool {
+	return slices.ContainsFunc(rows, func(s account.Spend) bool { return s.Spent() != 0 })
 }
 
 type customerIDsIn struct {
@@ -354,7 +359,7 @@ func (a *API) customerInfo(ctx context.Context, _ *caller, in *customerInfoIn) (
 		if err != nil {
 			return nil, err
 		}
-		if len(seen) == 0 {
+		if !hasSpent(seen) {
 			return nil, noCustomer("end_user_id", in.ID)
 		}
 		u = &account.Customer{ID: in.ID}

@@ -214,7 +214,6 @@ func (e *edit) newTeam(ctx context.Context, c *caller, t *account.Team, in *team
 		members = append(members, memberIn{UserID: c.user, Role: roleAdmin, founder: true})
 	}
 	for i := range members {
-		members[i].at = int64(i)
 		if _, _, err := e.addMember(ctx, t, &members[i], &memberLimits{}); err != nil {
 			return err
 		}

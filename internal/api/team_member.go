@@ -32,8 +32,7 @@ type memberIn struct {
 	Email  string `json:"user_email"`
 	Role   string `json:"role" need:"true" oneof:"admin,user"`
 
-	founder bool  // who makes the team: needs no user row, the master key's user has none
-	at      int64 // place among those added together: members are listed in the order they joined
+	founder bool // who makes the team: needs no user row, the master key's user has none
 }
 
 // memberLimits are the limits a member may be given of their own.
@@ -83,11 +82,22 @@ func (e *edit) addMember(ctx context.Context, t *account.Team, in *memberIn, l *
 		}
 	}
 	e.stamp(&m.Stamp)
-	m.Created += in.at
+	if err := e.joinLast(ctx, m); err != nil {
+		return nil, nil, err
+	}
 	if err := e.limitMember(ctx, t, nil, m, l); err != nil {
 		return nil, nil, err
 	}
 	return m, u, e.audit(ctx, "created", membershipTable, t.ID+"/"+u.ID, nil, m)
+}
+
+// joinLast puts a new member after all others of the team: members are listed in the order they joined, within a millisecond too.
+func (e *edit) joinLast(ctx context.Context, m *account.Member) error {
+	last, _, err := e.Members.Find(ctx, store.Query{Where: map[string]string{"team_id": m.TeamID}, Sort: "created", Desc: true, Limit: 1})
+	if err == nil && len(last) > 0 && m.Created <= last[0].Created {
+		m.Created = last[0].Created + 1
+	}
+	return err
 }
 
 // limitMember gives a member limits of their own and writes the row. before is nil for a new member.
@@ -222,7 +232,6 @@ func (a *API) memberAdd(ctx context.Context, c *caller, in *memberAddIn) (any, e
 			return err
 		}
 		for i := range all {
-			all[i].at = int64(i)
 			m, _, err := e.addMember(ctx, t, &all[i], &in.memberLimits)
 			if err != nil {
 				return err
@@ -346,7 +355,6 @@ func (a *API) memberAddBulk(ctx context.Context, c *caller, in *memberBulkIn) (a
 		}
 		failed = make([]error, len(all))
 		for i := range all {
-			all[i].at = int64(i)
 			m, _, err := e.addMember(ctx, t, &all[i], &memberLimits{Budget: in.Budget})
 			if err != nil && llm.AsError(err).HTTPStatus() >= 500 && !answered(err) {
 				return err

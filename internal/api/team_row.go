@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"hash/fnv"
 	"slices"
 
 	"github.com/weir-gateway/weir/internal/account"
@@ -84,9 +83,8 @@ func (v *teamView) row(t *account.Team) object {
 	}
 	extrasOut(o, t.Extra, teamExtras)
 	if len(t.ModelAliases) > 0 {
-		id := aliasTableID(t.ID)
-		o["model_id"] = id
-		o["litellm_model_table"] = object{"id": id, "model_aliases": t.ModelAliases, "team": nil,
+		o["model_id"] = 1 // in LiteLLM the row of a table common to all teams; here each team has one of its own
+		o["litellm_model_table"] = object{"id": 1, "model_aliases": t.ModelAliases, "team": nil,
 			"created_by": text(t.CreatedBy), "updated_by": text(t.UpdatedBy), "created_at": moment(t.Created), "updated_at": moment(t.Updated)}
 	}
 	return o
@@ -104,13 +102,6 @@ func (v *teamView) plain(t *account.Team) object {
 	o := v.row(t)
 	o["litellm_model_table"] = nil
 	return o
-}
-
-// aliasTableID is the number LiteLLM's clients expect where a team has model aliases. Weir keeps them in the team, so it is made of its id.
-func aliasTableID(team string) int64 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(team))
-	return int64(h.Sum32()>>1) + 1
 }
 
 // roles is a team's members_with_roles.

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/account"
@@ -57,18 +55,4 @@ func TestTeamNew(t *testing.T) {
 	if _, n, err := o.store.Accounts().Teams.Find(t.Context(), store.Query{}); n != 5 || err != nil {
 		t.Errorf("%d teams, %v", n, err)
 	}
-}
-
-func TestMemberAdd_concurrent(t *testing.T) {
-	o := newOffice(t)
-	o.ok("POST /team/new", `{"team_id":"t"}`)
-	var wg sync.WaitGroup
-	for i := range 50 {
-		wg.Go(func() {
-			body := fmt.Sprintf(`{"team_id":"t","member":{"role":"user","user_id":"u%d"},"max_budget_in_team":%d}`, i, i)
-			o.expect(officeMaster, "POST /team/member_add", body, 200, fmt.Sprintf("updated_team_memberships.0.litellm_budget_table.max_budget=%d", i))
-		})
-	}
-	wg.Wait()
-	check(t, o.ok("GET /team/info?team_id=t", ""), `team_info.members_with_roles.#=51`, `team_memberships.#=51`)
 }
