@@ -72,6 +72,7 @@ func TestImportLaw(t *testing.T) {
 	only("internal/wire")
 	only("internal/config")
 	only("internal/account", "internal/llm")
+	only("internal/limit", "internal/account", "internal/llm")
 	only("internal/cluster", "internal/usage")
 	for _, dialect := range []string{"openai", "anthropic", "converse", "gemini"} {
 		only("internal/"+dialect, "internal/llm", "internal/wire")

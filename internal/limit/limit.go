@@ -39,13 +39,14 @@
 // A replica that falls silent (Shared.Dead) loses its share: its parallel calls are over, what it may have spent stays charged until its window
 // ends or, of money, until SQL has it (Shared.Limbo). While the server is gone Shared.Gone is the policy; under Local the overspend is below
 // one estimate for each replica, plus what others settled and SQL was not told yet. Afterwards every replica tells what it used, within 0.2 s,
-// and the totals come from SQL (Shared.Seed): everything told is absolute, so nothing drifts.
+// and the totals come from SQL (Options.Seed): everything told is absolute, so nothing drifts.
 //
 // Keys, with K = <prefix>:{<kind>:<id>[:<model>]} as in weir:{api_key:<hash>:gpt-4o}, are the hashes K:requests, K:tokens,
 // K:max_parallel_requests and K:budget (fields: see lease.lua), and the sorted set <prefix>:replicas. All expire by themselves.
 package limit
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,11 @@ type Options struct {
 	Zone *time.Location
 	// Crossed is told, once per budget window, that a soft budget or a budget was reached. It runs in a goroutine of its own.
 	Crossed func(Crossing)
+	// Seed reads what subjects have spent from SQL: of customers when they first call, so that not all of them need to be in memory, and of anybody
+	// whom Redis does not know. nil: what Load and Drained told is all.
+	Seed func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error)
+	// Cache is how many subjects Cached keeps; 0: 10,000.
+	Cache int
 	// Shared makes limits and budgets common to several replicas; nil: what is counted here is all there is.
 	Shared *Shared
 }
@@ -82,7 +88,10 @@ type Limiter struct {
 	now     func() time.Time
 	zone    *time.Location
 	crossed func(Crossing)
+	started int64 // Unix ms
+	seed    func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error)
 	tasks   sync.WaitGroup
+	cache   cache
 	shared  *shared // nil: memory only
 
 	// meters holds every account that a rule or a spend row ever named. The hot path does not come here: bounds point at their meters.
@@ -100,7 +109,11 @@ func New(o Options) *Limiter {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	l := &Limiter{now: o.Now, zone: o.Zone, crossed: o.Crossed, meters: map[account.Subject]*meter{}, names: map[string]*headers{}}
+	l := &Limiter{now: o.Now, zone: o.Zone, crossed: o.Crossed, started: o.Now().UnixMilli(), seed: o.Seed, meters: map[account.Subject]*meter{}, names: map[string]*headers{}}
+	l.cache.size = o.Cache
+	if o.Cache == 0 {
+		l.cache.size = 10_000
+	}
 	if o.Shared != nil {
 		l.shared = newShared(l, o.Shared)
 	}
@@ -116,18 +129,18 @@ func (l *Limiter) Close() {
 }
 
 // meter finds or makes the meter of a subject.
-func (l *Limiter) meter(s account.Subject) *meter {
+func (l *Limiter) meter(s account.Subject) (m *meter, made bool) {
 	if m := l.find(s); m != nil {
-		return m
+		return m, false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if m := l.meters[s]; m != nil {
-		return m
+		return m, false
 	}
-	m := &meter{id: l.lastID.Add(1), subject: s, born: l.now().UnixMilli()}
+	m = &meter{id: l.lastID.Add(1), subject: s}
 	l.meters[s] = m
-	return m
+	return m, true
 }
 
 // find gives the meter of a subject, nil if nobody ever named it.

@@ -28,14 +28,18 @@ var whats = [dims]What{Requests, Tokens, Parallel, Budget}
 // windowed says that a dim counts in windows of a minute.
 func (d dim) windowed() bool { return d <= dTokens }
 
-// meter is everything that is counted for one subject. mu guards all but the first three fields. Who locks several meters does so in the
+// meter is everything that is counted for one subject. mu guards all but the first two fields. Who locks several meters does so in the
 // order of their ids.
 type meter struct {
 	id      uint64
 	subject account.Subject
-	born    int64 // Unix ms; calls that began earlier settle no money here, since what they charge comes with SQL's total
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// Calls that began before this time (Unix ms) settle no money here: what they charge comes with SQL's total alone. 0: no rule has bound the
+	// subject yet, so no call settles.
+	born   int64
+	missed bool // SQL has told of calls that did not settle here
+	pinned bool // bound by a snapshot, so kept for good
 	counts [dims]counter
 	total  llm.Nanos // what SQL says was ever spent, by all replicas; counts[dMoney].used comes on top
 	calls  int64     // reservations in flight
@@ -81,6 +85,21 @@ type purse struct {
 	// Told of a crossing in this window.
 	toldSoft, toldMax bool
 }
+
+// bind notes that calls settle here from now on. Principals are made during their first call, so where nothing was missed it is all calls of
+// this process.
+func (m *meter) bind(started, now int64) {
+	switch {
+	case m.born != 0:
+	case m.missed:
+		m.born = now
+	default:
+		m.born = started
+	}
+}
+
+// counts says whether a call that began at a time settles its money here.
+func (m *meter) settles(start int64) bool { return m.born != 0 && start >= m.born }
 
 // purse finds or adds the purse of a window, and gives its index.
 func (m *meter) purse(window string) int {

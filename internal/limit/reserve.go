@@ -247,7 +247,7 @@ func (l *Limiter) give(h *hold, r *Reservation, tokens int64, cost llm.Nanos, no
 	}
 	c := &m.counts[dMoney]
 	c.held -= int64(r.need.Cost)
-	if r.need.Start >= m.born {
+	if m.settles(r.need.Start) {
 		c.used += int64(cost)
 		c.lease.back(int64(r.need.Cost - cost))
 	} else {

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -101,11 +102,18 @@ func (e *entry) limit(d dim, need *Need, l *Limiter, now int64) int64 {
 }
 
 // Bind finds the counters of rules, once, when a snapshot is built. The rules are not kept. Not for the hot path.
-func (l *Limiter) Bind(rules []Rule) *Bound {
+func (l *Limiter) Bind(rules []Rule) *Bound { return l.bind(rules, true) }
+
+// bind is Bind; pin: the counters are kept for good.
+func (l *Limiter) bind(rules []Rule, pin bool) *Bound {
 	b := &Bound{}
+	var strangers []account.Subject
 	for i := range rules {
 		r := &rules[i]
-		m := l.meter(r.Subject)
+		m, made := l.meter(r.Subject)
+		if made && l.seed != nil && r.Subject.Kind == account.OfCustomer {
+			strangers = append(strangers, r.Subject)
+		}
 		into := &b.all
 		var list []entry
 		if r.Subject.Model != "" {
@@ -121,7 +129,7 @@ func (l *Limiter) Bind(rules []Rule) *Bound {
 				names: l.headers(scope(r.Subject))})
 			at = len(*into) - 1
 		}
-		l.merge(&(*into)[at], r)
+		l.merge(&(*into)[at], r, pin)
 		if r.Subject.Model != "" {
 			b.models[r.Subject.Model] = list
 		}
@@ -131,17 +139,33 @@ func (l *Limiter) Bind(rules []Rule) *Bound {
 	for _, list := range b.models {
 		slices.SortFunc(list, byID)
 	}
+	l.meet(strangers)
 	return b
 }
 
+// meet reads what subjects have spent that nobody has asked about before.
+func (l *Limiter) meet(strangers []account.Subject) {
+	if len(strangers) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	// Should SQL not answer, their totals come with the first record of theirs that it takes.
+	if rows, err := l.seed(ctx, strangers); err == nil {
+		l.Load(rows)
+	}
+}
+
 // merge adds a rule to the entry of its subject.
-func (l *Limiter) merge(e *entry, r *Rule) {
+func (l *Limiter) merge(e *entry, r *Rule, pin bool) {
 	for d, n := range [...]int64{r.RPM, r.TPM, r.Parallel} {
 		e.limits[d] = lower(e.limits[d], n)
 	}
 	now := l.now().UnixMilli()
 	e.m.mu.Lock()
 	defer e.m.mu.Unlock()
+	e.m.bind(l.started, now)
+	e.m.pinned = e.m.pinned || pin
 	if r.Budget == nil && r.Soft == nil && r.Window != "" {
 		return
 	}

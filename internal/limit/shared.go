@@ -41,8 +41,6 @@ type Shared struct {
 	Replica string
 	// Prefix begins every key; "": weir.
 	Prefix string
-	// Seed reads from SQL what subjects have spent, where the server has lost it, or never had it; nil: what Load and Drained told is taken.
-	Seed func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error)
 	// Gone is the policy while the server is unreachable; "": Local.
 	Gone Policy
 	// Replicas tells how many replicas there are, for Local, when the server is not there to tell; nil: as many as it told last.
@@ -336,6 +334,9 @@ func (s *shared) tell(meters []*meter, all bool) bool {
 			if idle && (c.lease.demand == 0 || all) || c.lease.share < 0 {
 				c.lease.share = 0
 			}
+			if c.lease.share > 0 {
+				s.touch(m, false) // if it lies idle until the next time, it goes back then
+			}
 			if c.held != 0 || c.lease.share != 0 || d == dMoney && c.used != 0 {
 				s.live[m] = true
 			}
@@ -401,7 +402,7 @@ func (s *shared) seed(flights []*flight) {
 	for _, f := range flights {
 		f.args[fresh] = "1"
 	}
-	if s.Seed == nil {
+	if s.l.seed == nil {
 		return
 	}
 	subjects := make([]account.Subject, len(flights))
@@ -410,7 +411,7 @@ func (s *shared) seed(flights []*flight) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
 	defer cancel()
-	rows, err := s.Seed(ctx, subjects)
+	rows, err := s.l.seed(ctx, subjects)
 	if err != nil {
 		s.Log.Warn("spend could not be read for redis", "error", err.Error())
 		return

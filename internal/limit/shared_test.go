@@ -55,10 +55,11 @@ func replica(t testing.TB, server *gwtest.Redis, b *books, gone Policy) *Limiter
 	}
 	o := &Shared{Dial: dial, Replica: fmt.Sprintf("r%d", replicaID.Add(1)), Gone: gone, Timeout: 10 * time.Second, Dead: 2 * time.Second,
 		Limbo: time.Second}
+	all := Options{Shared: o}
 	if b != nil {
-		o.Seed = b.seed
+		all.Seed = b.seed
 	}
-	l := New(Options{Shared: o})
+	l := New(all)
 	t.Cleanup(l.Close)
 	return l
 }

@@ -21,7 +21,13 @@ type Charge struct {
 func (l *Limiter) Load(spends []account.Spend) {
 	now := l.now().UnixMilli()
 	for i := range spends {
-		m := l.meter(spends[i].Subject)
+		m := l.find(spends[i].Subject)
+		if m == nil {
+			if l.seed != nil && spends[i].Kind == account.OfCustomer {
+				continue // read when it first calls
+			}
+			m, _ = l.meter(spends[i].Subject)
+		}
 		m.mu.Lock()
 		p := m.purse(spends[i].Window)
 		m.take(&m.purses[p], &spends[i], now)
@@ -35,16 +41,25 @@ func (l *Limiter) Load(spends []account.Spend) {
 //
 // The contract that makes it exact: call it after each save that succeeded, in the order of the saves, before anything else is loaded or
 // saved (see Load). Charges list every record of the batch, also those that SQL knew already (a repeated save); records of another process
-// may be among them, since what began before a counter was made is in its total and nowhere else. A record's cost and start must be those
-// that its call gave to Settle and Reserve, and each subject it is charged to and that has any rule must have been among the call's bounds.
+// may be among them. A record's cost and start must be those that its call gave to Settle and Reserve, and each subject it is charged to must
+// have been among the call's bounds, unless no rule binds it in any call: whether a subject is bound must not depend on who else calls with it.
+// A subject that is first bound while its calls are in flight may be undercounted by what those cost, until a moment in which it has no calls.
 func (l *Limiter) Drained(totals []account.Spend, charges []Charge) {
 	now := l.now().UnixMilli()
 	settled := map[*meter]llm.Nanos{}
 	for i := range charges {
 		c := &charges[i]
-		if m := l.find(c.Subject); m != nil && c.Start >= m.born {
-			settled[m] += c.Cost
+		m := l.find(c.Subject)
+		if m == nil {
+			continue
 		}
+		m.mu.Lock()
+		if m.settles(c.Start) {
+			settled[m] += c.Cost
+		} else if c.Start >= l.started {
+			m.missed = true
+		}
+		m.mu.Unlock()
 	}
 	for i := range totals {
 		m := l.find(totals[i].Subject)
