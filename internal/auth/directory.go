@@ -78,7 +78,7 @@ type line struct {
 func NewDirectory(o Options, rows Rows) *Directory {
 	d := &Directory{books: newBooks(), line: &line{index: index{}}}
 	d.line.newest = d
-	return d.Apply(Changes{Rows: rows}).With(o)
+	return d.With(o).Apply(Changes{Rows: rows})
 }
 
 // With gives the directory with other options. It re-makes every principal, which takes some 20 ms for 200,000 keys.
@@ -144,6 +144,7 @@ func (d *Directory) Apply(c Changes) *Directory {
 	b.tags = change(tags, b.tags, c.Tags, c.Gone.Tags, x, touched)
 	b.groups = change(groups, b.groups, c.AccessGroups, c.Gone.AccessGroups, x, touched)
 	b.keys, b.signers = b.keys.next(), b.signers.next()
+	b.place(touched)
 	for n := range touched {
 		switch n.sort {
 		case aKey:
@@ -163,7 +164,7 @@ func (d *Directory) Apply(c Changes) *Directory {
 		next.dropKey(c.Keys[i].Hash, x)
 		next.putKey(&c.Keys[i], x)
 	}
-	if len(c.AccessGroups)+len(c.Gone.AccessGroups) > 0 || next.rules == nil || next.o.leanOn(touched) {
+	if len(c.AccessGroups)+len(c.Gone.AccessGroups) > 0 || next.o.leanOn(touched) {
 		next.setRules()
 	}
 	next.line.newest = next

@@ -40,7 +40,14 @@ type books struct {
 	customers  *table[id, *held[account.Customer]]
 	tags       *table[id, *held[account.Tag]]
 	groups     *table[id, *account.AccessGroup]
-	signers    *table[id, digest] // access key id of issued AWS credentials -> the key they stand for
+	signers    *table[id, digest]  // access key id of issued AWS credentials -> the key they stand for
+	places     *table[id, *places] // by user
+}
+
+// places are what a user belongs to.
+type places struct {
+	teams []*account.Member
+	orgs  []*account.OrgMember
 }
 
 func newBooks() books {
@@ -48,6 +55,7 @@ func newBooks() books {
 		&table[digest, *entry]{}, &table[id, *account.User]{}, &table[id, *account.Team]{}, &table[id, *account.Member]{},
 		&table[id, *account.Organization]{}, &table[id, *account.OrgMember]{}, &table[id, *account.Budget]{},
 		&table[id, *held[account.Customer]]{}, &table[id, *held[account.Tag]]{}, &table[id, *account.AccessGroup]{}, &table[id, digest]{},
+		&table[id, *places]{},
 	}
 }
 

@@ -2,8 +2,8 @@ package auth
 
 import "maps"
 
-// shardCount is how many maps a table is spread over: with 200,000 rows, one change copies about 200 of them.
-const shardCount = 1 << 10
+// shardCount is how many maps a table is spread over: with 200,000 rows, one change copies about 50 of them.
+const shardCount = 1 << 12
 
 // sharded is what a table can be keyed by.
 type sharded interface {

@@ -130,6 +130,10 @@ func (c *call) choose() *llm.Error {
 	if !ok {
 		return llm.Invalid("model", "Invalid model name passed in model=%s. Call `/v1/models` to view available models for your key.", c.model)
 	}
+	c.rec.Model = name
+	if m.Name != name && c.snap.Routes.Group(name) == nil && !strings.Contains(m.Name, "*") {
+		c.rec.Model = m.Name // asked for by a deployment's id: limits of the model hold for it too
+	}
 	c.target = m.Plan()
 	c.group = m.Name
 	if team := c.target.Info.TeamID; team != "" && team != c.principal.TeamID && !c.principal.Admin {

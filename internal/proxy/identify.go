@@ -18,7 +18,7 @@ type SignIn struct {
 }
 
 // identify finds out who makes a request, by key or token. signup is for the one route that makes a user of whoever holds a token.
-func (s *Snapshot) identify(r *http.Request, queryKey string, now time.Time, signup bool) (*auth.Principal, *llm.Error) {
+func (s *Snapshot) identify(r *http.Request, queryKey string, now time.Time, signup bool, failures *auth.Failures) (*auth.Principal, *llm.Error) {
 	var credential string
 	if name := s.SignIn.KeyHeader; name != "" && len(r.Header[name]) > 0 {
 		credential = trimBearer(r.Header[name][0])
@@ -29,14 +29,18 @@ func (s *Snapshot) identify(r *http.Request, queryKey string, now time.Time, sig
 			return nil, err
 		}
 	}
+	if err := failures.Before(r.RemoteAddr, credential); err != nil {
+		return nil, err
+	}
 	if s.SignIn.Tokens != nil && auth.IsToken(credential) {
 		claims, err := s.SignIn.Tokens.Verify(r.Context(), credential)
 		if err != nil {
-			return nil, err
+			return nil, failures.After(r.RemoteAddr, err)
 		}
 		return s.SignIn.Tokens.Principal(s.Auth, claims, signup)
 	}
-	return s.Auth.Authenticate(credential, now)
+	who, err := s.Auth.Authenticate(credential, now)
+	return who, failures.After(r.RemoteAddr, err)
 }
 
 // trimBearer takes the scheme off a header that may have one.
@@ -48,10 +52,18 @@ func trimBearer(v string) string {
 	return v
 }
 
-// Identify finds out who makes a request that is not an inference call.
+// Identify finds out who makes a request that is not an inference call, and refuses those whose key or role keeps them from its route.
 func (p *Proxy) Identify(r *http.Request) (*auth.Principal, *llm.Error) {
 	signup := r.Method == http.MethodPost && r.URL.Path == "/user/new"
-	return p.snap.Load().identify(r, "", p.now(), signup)
+	s := p.snap.Load()
+	who, err := s.identify(r, "", p.now(), signup, p.failures)
+	if err == nil {
+		err = s.Auth.Manage(who, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return who, nil
 }
 
 // authenticate finds out who calls: by key, token or, on Bedrock's routes, AWS signature. What a signature says of the body is proven by
@@ -70,8 +82,11 @@ func (c *call) authenticate() *llm.Error {
 	if c.queryKey {
 		queryKey = c.r.URL.Query().Get("key")
 	}
-	p, err := c.snap.identify(c.r, queryKey, c.started, false)
+	p, err := c.snap.identify(c.r, queryKey, c.started, false, c.p.failures)
 	if err != nil {
+		return err
+	}
+	if err = p.MayRoute(c.r.URL); err != nil {
 		return err
 	}
 	c.principal = p
@@ -93,8 +108,11 @@ func (c *call) authenticateSigned(signed *auth.Signed) *llm.Error {
 		return err
 	}
 	p, err := c.snap.Auth.BySigner(signed.AccessKeyID, c.started)
+	if err == nil {
+		err = p.MayRoute(c.r.URL)
+	}
 	if err != nil {
-		return err
+		return c.p.failures.After(c.r.RemoteAddr, err)
 	}
 	c.claimed, c.signed, c.sum = p, signed, auth.SumBody(c.r.Body)
 	c.r.Body = c.sum
@@ -111,7 +129,7 @@ func (c *call) verify() *llm.Error {
 		return &llm.Error{Kind: llm.ErrInternal, Message: "signatures can't be verified here", Cause: err}
 	}
 	if err := c.signed.Verify(c.r, secret, c.sum.Sum(), c.started, c.snap.SignIn.Signed); err != nil {
-		return err
+		return c.p.failures.After(c.r.RemoteAddr, err)
 	}
 	c.principal = c.claimed
 	c.book()

@@ -62,7 +62,9 @@ type Proxy struct {
 	metrics *Metrics
 	log     *slog.Logger
 	now     func() time.Time
-	version []string // as a header's value
+	// failures slows down whoever guesses credentials.
+	failures *auth.Failures
+	version  []string // as a header's value
 }
 
 // Options are what a Proxy needs; all fields but Public and Open are required.
@@ -80,7 +82,8 @@ type Options struct {
 
 // New makes a Proxy that serves the snapshot.
 func New(o Options, s *Snapshot) *Proxy {
-	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, limits: o.Limits, open: o.Open, metrics: o.Metrics, log: o.Log, now: o.Now, version: []string{o.Version}}
+	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, limits: o.Limits, open: o.Open, metrics: o.Metrics, log: o.Log, now: o.Now,
+		failures: auth.NewFailures(auth.FailureOptions{}, o.Now), version: []string{o.Version}}
 	p.snap.Store(s)
 	return p
 }
