@@ -138,7 +138,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 		return nil, problems, err
 	}
 	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Prices: a.prices,
-		Seal: func(s string) (string, error) { return sealer.Seal(s), nil }, Unseal: sealer.Open, Now: o.Now, Log: a.log})
+		Seal: func(s string) (string, error) { return sealer.Seal(s), nil }, Unseal: sealer.Open, SaltKey: []byte(a.saltKey()), Now: o.Now, Log: a.log})
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}

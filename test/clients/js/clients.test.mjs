@@ -135,3 +135,36 @@ test('errors are the SDKs own', async () => {
     })
   }
 })
+
+// With credentials that the gateway issued, and nothing else: signed, over HTTP/1.1 and, for streams, HTTP/2 with prior knowledge.
+const issued = { accessKeyId: process.env.WEIR_AWS_ACCESS_KEY_ID, secretAccessKey: process.env.WEIR_AWS_SECRET_ACCESS_KEY }
+const aws = (endpoint, credentials) => new BedrockRuntimeClient({ region: 'us-west-2', endpoint, credentials, maxAttempts: 1 })
+
+for (const endpoint of [url, url + '/bedrock']) {
+  for (const model of [...models, 'f-openai:0', 'f-openai/a b', "f-openai(x)!*'~", 'f-openai模型']) {
+    test(`aws signed ${endpoint.slice(url.length)} ${model}`, async () => {
+      const messages = [{ role: 'user', content: [{ text: 'hello there' }] }]
+      const client = aws(endpoint, issued)
+      const r = await client.send(new ConverseCommand({ modelId: model, messages }))
+      assert.match(r.output.message.content[0].text, /hello there/)
+      let text = ''
+      for await (const e of (await client.send(new ConverseStreamCommand({ modelId: model, messages }))).stream) {
+        text += e.contentBlockDelta?.delta?.text ?? ''
+      }
+      assert.match(text, /hello there/)
+    })
+  }
+}
+
+test('aws signed: errors are AWS\'s own', async () => {
+  const messages = [{ role: 'user', content: [{ text: 'hi' }] }]
+  const fails = (credentials, modelId, name, status) => assert.rejects(
+    aws(url + '/bedrock', credentials).send(new ConverseCommand({ modelId, messages })),
+    (e) => e.name === name && e.$metadata.httpStatusCode === status)
+  await fails({ ...issued, secretAccessKey: 'x'.repeat(40) }, 'demo', 'InvalidSignatureException', 403)
+  await fails({ ...issued, accessKeyId: 'AKIAWEIRAAAAAAAAAAAA' }, 'demo', 'UnrecognizedClientException', 403)
+  await fails(issued, 'nope', 'ValidationException', 400)
+  const late = aws(url + '/bedrock', issued)
+  late.config.systemClockOffset = -6 * 60 * 1000
+  await assert.rejects(late.send(new ConverseCommand({ modelId: 'demo', messages })), (e) => e.name === 'InvalidSignatureException' && /Signature expired/.test(e.message))
+})
