@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 
@@ -31,6 +32,8 @@ func (e *syntaxError) Error() string {
 //	query:"name"   a URL parameter          default:"x"   value of an absent query parameter
 //	path:"name"    a part of the path       min:"0" max:"100" bounds of a number
 //	body:"optional" on any field: the body may be empty      oneof:"a,b"  values of a string
+//
+// plus:"kept" takes a + in a query parameter for itself, as in an e-mail address that was not escaped, not for a space.
 //
 // Query parameters of slices may repeat or be joined by commas. Faults are collected and answered together, as LiteLLM does.
 func (a *API) decode(r *http.Request, in any) error {
@@ -204,6 +207,11 @@ func (d *decoder) query(f reflect.StructField, target reflect.Value) {
 	name := f.Tag.Get("query")
 	at := []any{"query", name}
 	values, given := d.r.URL.Query()[name]
+	if given && f.Tag.Get("plus") == "kept" {
+		if q, err := url.ParseQuery(strings.ReplaceAll(d.r.URL.RawQuery, "+", "%2B")); err == nil {
+			values = q[name]
+		}
+	}
 	if !given {
 		if f.Tag.Get("need") != "" {
 			d.fault("missing", at, "Field required")

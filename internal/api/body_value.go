@@ -22,6 +22,8 @@ func (o *opt[T]) current() reflect.Value { return reflect.ValueOf(o.Value) }
 
 func (o *opt[T]) isSet() bool { return o.Set }
 
+func (o *opt[T]) forget() { *o = opt[T]{} }
+
 // or is the value, or what stands in for none.
 func (o opt[T]) or(fallback T) T {
 	if o.Value == nil {
@@ -51,6 +53,7 @@ type optional interface {
 	target() reflect.Value  // where to put a value; the field counts as given
 	current() reflect.Value // the pointer to the value, nil if there is none
 	isSet() bool
+	forget() // as if the field had not been given
 }
 
 var (

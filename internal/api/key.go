@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/account"
@@ -58,6 +59,16 @@ func (a *API) serviceKey(ctx context.Context, c *caller, in *keyGenerateIn) (any
 		return nil, &detail{status: 400, bare: true, text: needsTeam().Message}
 	}
 	in.UserID = opt[string]{Set: true}
+	if alias := in.Alias.or(""); alias != "" {
+		metadata := maps.Clone(in.Metadata.or(nil))
+		if metadata == nil {
+			metadata = map[string]any{}
+		}
+		if _, ok := metadata["service_account_id"]; !ok {
+			metadata["service_account_id"] = alias
+		}
+		in.Metadata = opt[map[string]any]{Set: true, Value: &metadata}
+	}
 	return a.generateKey(ctx, c, in)
 }
 
@@ -110,6 +121,11 @@ func (e *edit) newKey(ctx context.Context, in *keyGenerateIn, asked []string) (*
 	if err := e.checkOwner(ctx, k, asked); err != nil {
 		return nil, err
 	}
+	return e.insertKey(ctx, in, k, plain)
+}
+
+// insertKey writes a new key whose owner is settled.
+func (e *edit) insertKey(ctx context.Context, in *keyGenerateIn, k *account.Key, plain string) (_ *madeKey, err error) {
 	if err := e.checkWidening(ctx, &account.Key{}, k, &in.keyFields); err != nil {
 		return nil, err
 	}

@@ -408,3 +408,24 @@ func (e *edit) putKey(ctx context.Context, action string, before, k *account.Key
 	}
 	return e.audit(ctx, action, keyTable, k.Hash, old, k)
 }
+
+// unset forgets the fields of a request that are null or empty, but for those named.
+func unset(in any, but ...string) {
+	eachField(reflect.ValueOf(in).Elem(), func(name string, field optional) {
+		if !field.isSet() || slices.Contains(but, name) {
+			return
+		}
+		v := field.current()
+		if !v.IsNil() {
+			switch v.Elem().Kind() {
+			case reflect.String, reflect.Slice, reflect.Map:
+				if v.Elem().Len() > 0 {
+					return
+				}
+			default:
+				return
+			}
+		}
+		field.forget()
+	})
+}
