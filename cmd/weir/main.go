@@ -40,6 +40,7 @@ const help = `Weir: one governed door to every large language model.
   weir mock [flags]           serve all five dialects as a provider would, for tests and load
   weir providers              list the provider kinds, their variables and addresses
   weir migrate [flags]        bring the database up to date and exit
+  weir import litellm [flags] bring the database of a LiteLLM proxy over: keys, users, teams, budgets, models, spend
   weir version                print the version
 `
 
@@ -60,6 +61,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 		return providersCommand(stdout)
 	case "migrate":
 		return migrate(ctx, args[1:], stdout, stderr, env)
+	case "import":
+		return importCommand(ctx, args[1:], stdout, stderr, env)
 	case "version", "--version", "-version":
 		fmt.Fprintln(stdout, "weir "+version)
 		return nil

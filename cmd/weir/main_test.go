@@ -43,6 +43,8 @@ func TestMistakes(t *testing.T) {
 	f("use json", "serve", "--log-format", "xml")
 	f("no such file", "serve", "--config", "/does/not/exist.yaml", "--data-dir", t.TempDir())
 	f("weir config check FILE", "config", "chek")
+	f("weir import litellm", "import", "lite")
+	f("--database-url is missing", "import", "litellm")
 }
 
 // TestEnvironment holds that every flag has its variable, and that a wrong value is named.
