@@ -27,7 +27,7 @@ type Options struct {
 	Config   func() *config.Config
 	// Changed is called after every committed change and returns when this replica authorizes by it; nil: nothing is told.
 	Changed func(context.Context)
-	// Seal makes a provider's secret fit to be stored, Unseal undoes it; required by the routes of models and credentials.
+	// Seal makes a secret of a provider fit to be stored, Unseal undoes it (store.Sealer); the routes of models and credentials need both.
 	Seal, Unseal func(string) (string, error)
 	SaltKey      []byte           // what AWS credentials of keys are derived from; empty: none are issued
 	Prices       *usage.Prices    // nil: the built-in ones

@@ -58,6 +58,9 @@ func (a *API) routes() []route {
 		a.tagRoutes(),
 		a.callbackRoutes(),
 		a.accessGroupRoutes(),
+		a.spendRoutes(),
+		a.activityRoutes(),
+		a.auditRoutes(),
 	)
 }
 

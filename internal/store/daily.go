@@ -50,6 +50,7 @@ type Sums struct {
 type DailyQuery struct {
 	From, To string           // YYYY-MM-DD, both included; "": open
 	In       map[Dim][]string // the dimension is one of the values
+	Not      map[Dim][]string // and none of these; "" leaves out what has none
 	By       []Dim            // empty: one group of everything
 	// Sort is "" (by the dimensions of By in turn), "spend", "calls", "total" or one of By. Ties go by By.
 	Sort   string
@@ -147,9 +148,18 @@ func (q *DailyQuery) where() (string, []any, error) {
 			args = in(&b, string(d), values, args)
 		}
 	}
-	for d := range q.In {
-		if !slices.Contains(dims, d) {
-			return "", nil, fmt.Errorf("sum up days: no dimension %q", d)
+	for _, d := range dims {
+		if values := q.Not[d]; len(values) > 0 {
+			b.WriteString(" AND NOT (1 = 1")
+			args = in(&b, string(d), values, args)
+			b.WriteString(")")
+		}
+	}
+	for _, m := range []map[Dim][]string{q.In, q.Not} {
+		for d := range m {
+			if !slices.Contains(dims, d) {
+				return "", nil, fmt.Errorf("sum up days: no dimension %q", d)
+			}
 		}
 	}
 	if q.From != "" {

@@ -25,6 +25,7 @@ type RecordFilter struct {
 	Model      string
 	Deployment string
 	Provider   string
+	Upstream   string // the provider's own name of the model
 	Session    string
 	Tag        string
 	ErrorKind  llm.ErrorKind
@@ -49,7 +50,7 @@ func (f *RecordFilter) where() (text string, args []any) {
 	}
 	for _, c := range []struct{ column, value string }{{"id", f.ID}, {"request_id", f.RequestID}, {"key_hash", f.Key}, {"key_alias", f.KeyAlias},
 		{"user_id", f.User}, {"team_id", f.Team}, {"org_id", f.Org}, {"end_user", f.EndUser}, {"model", f.Model}, {"deployment", f.Deployment},
-		{"provider", f.Provider}, {"session", f.Session}, {"error_kind", string(f.ErrorKind)}} {
+		{"provider", f.Provider}, {"upstream", f.Upstream}, {"session", f.Session}, {"error_kind", string(f.ErrorKind)}} {
 		if c.value == "" {
 			continue
 		}

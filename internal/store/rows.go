@@ -100,6 +100,8 @@ type Query struct {
 	In     map[string][]string // column is one of the values
 	Or     map[string][]string // as In, but one of its columns is enough
 	Search map[string]string   // column contains, whatever the case
+	From   int64               // created at or after, Unix ms; 0: open
+	To     int64               // created before
 	Sort   string              // column; "" and "created": by age; "spend": by what was spent. Ties go by id
 	Desc   bool
 	Limit  int // 0: all
@@ -255,6 +257,15 @@ func (r Rows[T]) where(q Query) (clause string, args []any, err error) {
 		check(column)
 		pattern := "%" + likeEscape.Replace(q.Search[column]) + "%"
 		all = append(all, "LOWER("+column+") LIKE LOWER("+bind(pattern)+`) ESCAPE '\'`)
+	}
+	for _, end := range []struct {
+		is string
+		at int64
+	}{{"created >= ", q.From}, {"created < ", q.To}} {
+		if end.at != 0 {
+			err = errors.Join(err, r.column("created", true))
+			all = append(all, end.is+bind(end.at))
+		}
 	}
 	if len(args) > maxIn {
 		err = errors.Join(err, fmt.Errorf("list %s: %d values at once, %d are allowed", r.n.kind, len(args), maxIn))
