@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/account"
@@ -22,6 +23,23 @@ func (l *Limiter) SQLTotal(t *testing.T, s account.Subject) (string, error) {
 	t.Helper()
 	c := *l.shared.client.Load()
 	return c.Do(t.Context(), c.B().Hget().Key(l.shared.key(s, dMoney)).Field("q").Build()).ToString()
+}
+
+// Outstanding is how many replicas the server has down with something of a subject's money.
+func (l *Limiter) Outstanding(t *testing.T, s account.Subject) int {
+	t.Helper()
+	c := *l.shared.client.Load()
+	all, err := c.Do(t.Context(), c.B().Hgetall().Key(l.shared.key(s, dMoney)).Build()).AsStrMap()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for field := range all {
+		if strings.HasPrefix(field, "r:") {
+			n++
+		}
+	}
+	return n
 }
 
 // MinutePasses makes the token window of a subject a minute older, on the server and at its replicas; false: not now, ask again.

@@ -378,6 +378,76 @@ func TestShared_gone(t *testing.T) {
 	}
 }
 
+// TestShared_books: the server is killed and started empty while three replicas spend; in the end they all agree with the books.
+func TestShared_books(t *testing.T) {
+	server := gwtest.StartRedis(t)
+	k := key("k")
+	b := &books{total: map[account.Subject]llm.Nanos{}}
+	replicas := three(t, server, b, Local)
+	r := Unlimited(k)
+	r.Budget, r.Parallel = dollars(1000), 1000
+	for _, l := range replicas {
+		l.SetReplicas(3)
+	}
+	bounds := each(replicas, r)
+	var wg sync.WaitGroup
+	var admitted atomic.Int64
+	stop := make(chan struct{})
+	for i, l := range replicas {
+		for range 4 {
+			wg.Go(func() {
+				var res Reservation
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					start := time.Now().UnixMilli()
+					if l.Reserve(t.Context(), &res, Need{Cost: 3e6, Start: start}, bounds[i]) != nil {
+						continue
+					}
+					admitted.Add(1)
+					res.Settle(0, 1e6)
+					b.save(l, Charge{k, 1e6, start})
+				}
+			})
+		}
+	}
+	more := func(n int64) {
+		t.Helper()
+		from := admitted.Load()
+		eventually(t, "more calls", func() bool { return admitted.Load() >= from+n })
+	}
+	more(200)
+	for range 2 {
+		server.Kill()
+		more(200)
+		server.Start(t)
+		for _, l := range replicas {
+			eventually(t, "the server noticed", func() bool { return !l.Gone() })
+		}
+		more(200)
+	}
+	close(stop)
+	wg.Wait()
+	want := llm.Nanos(admitted.Load()) * 1e6
+	if b.total[k] != want {
+		t.Errorf("%d booked, %d spent", b.total[k], want)
+	}
+	text := fmt.Sprint(int64(want))
+	eventually(t, "the server agrees with the books", func() bool {
+		got, err := replicas[0].SQLTotal(t, k)
+		return err == nil && got == text && replicas[0].Outstanding(t, k) == 0
+	})
+	for i, l := range replicas {
+		s, _ := l.State(k)
+		if s.Local != 0 || s.Reserved != 0 || s.Parallel != 0 {
+			t.Errorf("replica %d is left with %+v", i, s)
+		}
+	}
+}
+
 func TestShared_seed(t *testing.T) {
 	server := gwtest.StartRedis(t)
 	k := key("k")
