@@ -99,24 +99,14 @@ func (a *API) teamKeys(ctx context.Context, limit int, team string) ([]object, e
 
 // keyRows are keys as a team shows them.
 func (a *API) keyRows(ctx context.Context, keys []account.Key) ([]object, error) {
-	hashes := make([]string, len(keys))
-	for i := range keys {
-		hashes[i] = keys[i].Hash
-	}
-	spends, err := a.spends(ctx, account.OfKey, hashes...)
+	v, err := a.viewKeys(ctx, keys...)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]object, 0, len(keys))
+	out := make([]object, len(keys))
 	for i := range keys {
-		k, s := &keys[i], spends[keys[i].Hash]
-		o := object{"token": k.Hash, "key_name": k.Name, "key_alias": text(k.Alias), "user_id": text(k.UserID), "team_id": text(k.TeamID),
-			"organization_id": text(k.OrgID), "models": list(k.Models), "aliases": dict(k.Aliases), "allowed_routes": list(k.AllowedRoutes),
-			"expires": moment(k.Expires), "blocked": k.Blocked, "spend": money(s.now), "total_spend": money(s.total),
-			"metadata": withModelLimits(k.Metadata, &k.Limits), "budget_reset_at": a.resetOut(s, k.BudgetDuration),
-			"created_at": moment(k.Created), "created_by": text(k.CreatedBy), "updated_at": moment(k.Updated), "updated_by": text(k.UpdatedBy)}
-		limitsOut(o, &k.Limits)
-		out = append(out, o)
+		out[i] = v.row(&keys[i])
+		out[i]["token"] = keys[i].Hash
 	}
 	return out, nil
 }
