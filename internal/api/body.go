@@ -251,7 +251,7 @@ func (d *decoder) rules(f reflect.StructField, target reflect.Value, at []any) {
 		if !strings.Contains(","+choices+",", ","+v.String()+",") {
 			all := strings.Split(choices, ",")
 			msg := "Input should be '" + strings.Join(all[:len(all)-1], "', '") + "' or '" + all[len(all)-1] + "'"
-			d.fault("enum", at, msg)
+			d.fault("literal_error", at, msg)
 		}
 		return
 	}

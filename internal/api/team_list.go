@@ -192,7 +192,11 @@ func (a *API) teamList(ctx context.Context, c *caller, in *teamListIn) (any, err
 	out := make([]object, 0, len(teams))
 	for i := range teams {
 		row := v.row(&teams[i])
-		row["team_memberships"], row["keys"] = v.memberships(&teams[i], false), list(keys[teams[i].ID])
+		memberships := v.memberships(&teams[i], false)
+		if in.UserID != "" { // the list of one user's teams shows their place in each
+			memberships = slices.DeleteFunc(memberships, func(m object) bool { return m["user_id"] != in.UserID })
+		}
+		row["team_memberships"], row["keys"] = memberships, list(keys[teams[i].ID])
 		out = append(out, row)
 	}
 	return out, nil

@@ -333,7 +333,7 @@ func TestTeamList(t *testing.T) {
 		o.ok("POST /team/new", fmt.Sprintf(`{"team_id":"x%02d","team_alias":"X 100%% %02d"}`, i, i))
 	}
 	o.expect(officeMaster, "GET /team/list", "", 200, `#=13`, `0.team_alias="T"`, `0.team_memberships.#=3`, `0.keys=[]`)
-	o.expect(officeMaster, "GET /team/list?user_id=bob", "", 200, `#=1`, `0.team_id="t"`)
+	o.expect(officeMaster, "GET /team/list?user_id=bob", "", 200, `#=1`, `0.team_id="t"`, `0.team_memberships.#=1`, `0.team_memberships.0.user_id="bob"`)
 	o.expect("sk-bob", "GET /team/list?user_id=bob", "", 200, `#=1`)
 	o.expect("sk-bob", "GET /team/list?user_id=ann", "", 401, `detail.error~Your user role=internal_user`)
 	o.expect("sk-bob", "GET /team/list", "", 401)
