@@ -151,7 +151,6 @@ type Model struct {
 	Replicas []string `json:"replicas,omitzero"` // addresses of servers that answered
 	Phase    string   `json:"phase,omitzero"`    // what the reconciler is at
 	PhaseAt  int64    `json:"phase_at,omitzero"` // since when, Unix ms
-	Tries    int64    `json:"tries,omitzero"`    // failures in a row
 	Version  int64    `json:"-"`                 // for compare-and-swap
 	Created  int64    `json:"created"`           // Unix ms
 	Updated  int64    `json:"updated"`
