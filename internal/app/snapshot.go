@@ -70,6 +70,7 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 	problems = append(problems, more...)
 	a.accounts.options = auth.Options{Master: a.masterKey, Own: own, Groups: accessGroups(deployments), Limiter: a.limits,
 		Gateway: defaults.gateway, KeyLimits: account.Limits{Parallel: cfg.General.KeyParallel}, CustomerLimits: defaults.customer,
+		ProviderOf: provider.Guess, ModelDenied: int(cfg.General.ErrorStatus["model_denied"]),
 		UserBudgetWithoutTeams: !cfg.Weir.Limits.UserBudgetWithTeams}
 	a.accounts.dir = a.accounts.dir.With(a.accounts.options)
 	signIn, more := a.signIn(cfg)
@@ -81,7 +82,7 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
 			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth), MockTesting: cfg.General.PermitMockTest, RefuseUnpriced: cfg.Weir.Limits.Unpriced == "refuse",
-			EnforceUser: cfg.General.EnforceUser, RejectTags: cfg.General.RejectTags, TokensCounted: cfg.General.TokensCounted},
+			BudgetStatus: int(cfg.General.ErrorStatus["budget_exceeded"]), EnforceUser: cfg.General.EnforceUser, RejectTags: cfg.General.RejectTags, TokensCounted: cfg.General.TokensCounted},
 	}, problems, nil
 }
 

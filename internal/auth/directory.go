@@ -301,6 +301,12 @@ func (d *Directory) Authenticate(key string, now time.Time) (*Principal, *llm.Er
 	return d.principal(e).admit(now)
 }
 
+// Knows reports whether the key is there at all, in force or not.
+func (d *Directory) Knows(key string) bool {
+	_, ok := d.keys.get(sum(key))
+	return ok
+}
+
 // ByHash finds who holds the key with the hash, for credentials that stand for a key; otherwise as Authenticate.
 func (d *Directory) ByHash(hash string, now time.Time) (*Principal, *llm.Error) {
 	at, ok := parseDigest(hash)

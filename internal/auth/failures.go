@@ -79,9 +79,10 @@ func (f *Failures) Before(remote, credential string) *llm.Error {
 }
 
 // After is told of a credential that was refused with err, and gives what to answer: err itself, or a 429 that tells nothing about the
-// credential if the address is shut out.
+// credential if the address is shut out. What has merely expired is no failure: clients renew it when they are told. Nor should it be told of
+// keys that exist.
 func (f *Failures) After(remote string, err *llm.Error) *llm.Error {
-	if err == nil || err.Kind != llm.ErrAuth {
+	if err == nil || err.Kind != llm.ErrAuth || err.Type == "expired_key" {
 		return err
 	}
 	now, key := f.now(), network(remote)

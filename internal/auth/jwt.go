@@ -183,7 +183,7 @@ func (v *Verifier) standard(claims map[string]any, now time.Time) (expires time.
 		return expires, errors.New("no expiry")
 	}
 	if expires = exp.Add(v.o.Leeway); !now.Before(expires) {
-		return expires, fmt.Errorf("expired at %v", exp)
+		return expires, fmt.Errorf("%w at %v", errExpired, exp)
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		if claims[name] == nil {
@@ -208,8 +208,14 @@ func moment(v any) (time.Time, bool) {
 func invalidToken(cause error) *llm.Error {
 	e := unauthorized("Invalid or expired token")
 	e.Cause = cause
+	if errors.Is(cause, errExpired) {
+		e.Type = "expired_key"
+	}
 	return e
 }
+
+// errExpired is the fault of a token that was good once, perhaps: nobody guesses with it.
+var errExpired = errors.New("expired")
 
 func forbiddenToken(format string, args ...any) *llm.Error {
 	return &llm.Error{Kind: llm.ErrPermission, Type: "auth_error", Message: fmt.Sprintf(format, args...)}

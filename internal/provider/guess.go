@@ -57,6 +57,9 @@ var guesses = []struct{ prefix, provider string }{
 	{"qwen", "dashscope"},
 }
 
+// Guess names the provider of a model whose name does not say it, as an entry of the model list without a prefix has it; empty: not known.
+func Guess(model string) string { return guessProvider(model, false) }
+
 // guessProvider is the provider of a bare model name, empty if nothing is known. LiteLLM takes a bare Gemini for Vertex AI's; with an
 // AI Studio key and no project that can only fail, so Gemini goes where the entry has credentials for.
 func guessProvider(model string, vertex bool) string {

@@ -40,7 +40,10 @@ func (s *Snapshot) identify(r *http.Request, queryKey string, now time.Time, sig
 		return s.SignIn.Tokens.Principal(s.Auth, claims, signup)
 	}
 	who, err := s.Auth.Authenticate(credential, now)
-	return who, failures.After(r.RemoteAddr, err)
+	if err != nil && !s.Auth.Knows(credential) {
+		err = failures.After(r.RemoteAddr, err)
+	}
+	return who, err
 }
 
 // trimBearer takes the scheme off a header that may have one.
@@ -112,7 +115,10 @@ func (c *call) authenticateSigned(signed *auth.Signed) *llm.Error {
 		err = p.MayRoute(c.r.URL)
 	}
 	if err != nil {
-		return c.p.failures.After(c.r.RemoteAddr, err)
+		if err.Type == auth.UnknownAccessKey().Type {
+			err = c.p.failures.After(c.r.RemoteAddr, err)
+		}
+		return err
 	}
 	c.claimed, c.signed, c.sum = p, signed, auth.SumBody(c.r.Body)
 	c.r.Body = c.sum

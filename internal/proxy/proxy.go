@@ -40,6 +40,8 @@ type Settings struct {
 	RefuseUnpriced bool
 	// EnforceUser refuses calls that name no end user, RejectTags those that bring tags (general_settings).
 	EnforceUser, RejectTags bool
+	// BudgetStatus is the HTTP status of a budget's refusal; 0: 422.
+	BudgetStatus int
 	// TokensCounted is which tokens limits count: total, input or output.
 	TokensCounted string
 	// MockTesting lets clients ask for simulated failures (general_settings.dangerously_allow_mock_testing_request_params).

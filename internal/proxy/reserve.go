@@ -51,7 +51,11 @@ func (c *call) reserve() *llm.Error {
 		need.Free = c.target.Priced && need.Cost == 0
 	}
 	if refused := c.p.limits.Reserve(c.ctx, &c.held, need, bounds...); refused != nil {
-		return refused.Err()
+		err := refused.Err()
+		if err.Kind == llm.ErrBudget {
+			err.Status = c.snap.Settings.BudgetStatus
+		}
+		return err
 	}
 	c.publish(need.Cost)
 	return nil
