@@ -18,6 +18,8 @@ func (a *API) spendRoutes() []route {
 		{"GET", "/spend/logs/ui", anyone, typed(a.spendLogsUI)},
 		{"GET", "/spend/logs/session/ui", anyone, typed(a.spendLogsSession)},
 		{"GET", "/spend/logs/ui/{request_id}", anyone, typed(a.spendLogOne)},
+		{"GET", "/spend/keys", anyone, typed(a.spendKeys)},
+		{"GET", "/spend/users", anyone, typed(a.spendUsers)},
 		{"GET", "/spend/tags", anyone, typed(a.spendTags)},
 		{"POST", "/spend/calculate", anyone, typed(a.spendCalculate)},
 		{"POST", "/cost/estimate", anyone, typed(a.costEstimate)},

@@ -294,3 +294,64 @@ func (a *API) globalSpendRefresh(context.Context, *caller, *struct{}) (any, erro
 func (a *API) providerBudgets(context.Context, *caller, *struct{}) (any, error) {
 	return object{"providers": object{}}, nil
 }
+
+type spendKeysIn struct {
+	Limit int64 `query:"limit" default:"100" min:"1" max:"500"`
+	Page  int64 `query:"page" default:"1" min:"1"`
+}
+
+// spendKeys lists keys by what they have spent, most first.
+func (a *API) spendKeys(ctx context.Context, c *caller, in *spendKeysIn) (any, error) {
+	q := store.Query{Sort: "spend", Desc: true, Limit: int(in.Limit), Offset: int((in.Page - 1) * in.Limit)}
+	switch {
+	case c.reader():
+	case c.user != "":
+		q.Where = map[string]string{"user_id": c.user}
+	default:
+		q.Where = map[string]string{"id": c.key}
+	}
+	keys, _, err := a.Store.Accounts().Keys.Find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.viewKeys(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	out := []object{}
+	for i := range keys {
+		row := v.row(&keys[i])
+		row["token"] = keys[i].Hash
+		out = append(out, row)
+	}
+	return out, nil
+}
+
+type spendUsersIn struct {
+	spendKeysIn
+	User string `query:"user_id"`
+}
+
+// spendUsers lists users by what they have spent, most first.
+func (a *API) spendUsers(ctx context.Context, c *caller, in *spendUsersIn) (any, error) {
+	q := store.Query{Sort: "spend", Desc: true, Limit: int(in.Limit), Offset: int((in.Page - 1) * in.Limit)}
+	if in.User != "" {
+		q.Where = map[string]string{"id": in.User}
+	}
+	if !c.reader() {
+		q.Where = map[string]string{"id": c.user}
+	}
+	users, _, err := a.Store.Accounts().Users.Find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.viewUsers(ctx, users...)
+	if err != nil {
+		return nil, err
+	}
+	out := []object{}
+	for i := range users {
+		out = append(out, v.row(&users[i]))
+	}
+	return out, nil
+}
