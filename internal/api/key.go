@@ -105,7 +105,6 @@ type madeKey struct {
 	plain            string
 	awsID, awsSecret string
 	spend            llm.Nanos
-	sayBlocked       bool
 }
 
 // newKey makes the key that a request asks for, within an edit.
@@ -135,7 +134,7 @@ func (e *edit) insertKey(ctx context.Context, in *keyGenerateIn, k *account.Key,
 	if err := e.unusedHash(ctx, k.Hash, "key"); err != nil {
 		return nil, err
 	}
-	made := &madeKey{Key: k, plain: plain, spend: llm.Nanos(in.Spend.or(0)), sayBlocked: in.Blocked.Value != nil}
+	made := &madeKey{Key: k, plain: plain, spend: llm.Nanos(in.Spend.or(0))}
 	if in.AWS.or(false) {
 		if made.awsID, made.awsSecret, err = e.issueAWS(ctx, k); err != nil {
 			return nil, err

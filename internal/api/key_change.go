@@ -235,6 +235,9 @@ func (a *API) blockKey(ctx context.Context, c *caller, key string, blocked bool)
 		}
 		k = cloneKey(before)
 		k.Blocked = blocked
+		if err := keep(&k.Extra, "blocked", blocked); err != nil {
+			return err
+		}
 		if err := e.checkWidening(ctx, before, k, &keyFields{}); err != nil {
 			return err
 		}
@@ -247,7 +250,7 @@ func (a *API) blockKey(ctx context.Context, c *caller, key string, blocked bool)
 	if err != nil {
 		return nil, err
 	}
-	out["blocked"], out["org_id"] = blocked, text(k.OrgID)
+	out["org_id"] = text(k.OrgID)
 	return out, nil
 }
 
@@ -335,7 +338,7 @@ func (e *edit) regenerate(ctx context.Context, before *account.Key, in *keyRegen
 	if err := e.putKey(ctx, "rotated", before, k); err != nil {
 		return nil, err
 	}
-	return &madeKey{Key: k, plain: plain, sayBlocked: k.Blocked}, nil
+	return &madeKey{Key: k, plain: plain}, nil
 }
 
 type keyResetSpendIn struct {

@@ -199,6 +199,11 @@ func (in *keyFields) apply(k *account.Key, now time.Time) error {
 	if err := keepExtras(&in.keyExtraFields, &k.Extra); err != nil {
 		return err
 	}
+	if in.Blocked.Value != nil { // kept beside, for LiteLLM tells a key that was never blocked (null) from one that is not (false)
+		if err := keep(&k.Extra, "blocked", k.Blocked); err != nil {
+			return err
+		}
+	}
 	if in.Type.Set && in.Type.Value != nil {
 		if err := keep(&k.Extra, "key_type", *in.Type.Value); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ func (a *API) keyInfo(ctx context.Context, c *caller, in *keyInfoIn) (any, error
 		return nil, err
 	}
 	if !ok {
-		return nil, denied("key", "You are not allowed to access this key's information. Your role=%s", c.role)
+		return nil, denied("key", "You are not allowed to access this key's information. Your role=%s", cmp.Or(c.role, "unknown"))
 	}
 	v, err := a.viewKeys(ctx, *k)
 	if err != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"maps"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -68,8 +69,16 @@ func related[T, R any](ctx context.Context, into map[string]*R, rows store.Rows[
 var keyColumns = object{
 	"config": object{}, "permissions": object{}, "router_settings": object{}, "budget_fallbacks": object{}, "policies": []string{},
 	"access_group_ids": []string{}, "key_type": "default", "auto_rotate": false, "rotation_interval": nil, "agent_id": nil, "project_id": nil,
-	"tpd_limit": nil, "object_permission": nil,
+	"tpd_limit": nil, "object_permission": nil, "blocked": nil,
 }
+
+// keyJoins are further fields of whole keys in lists, null unless full fills them in.
+var keyJoins = strings.Fields(`team_spend team_tpm_limit team_rpm_limit team_tpd_limit team_max_budget team_soft_budget team_model_max_budget
+	team_model_aliases team_member team_metadata team_object_permission_id team_member_spend team_member_tpm_limit team_member_rpm_limit
+	end_user_id end_user_tpm_limit end_user_rpm_limit end_user_tpd_limit end_user_max_budget end_user_model_max_budget organization_alias
+	organization_max_budget organization_tpm_limit organization_rpm_limit organization_metadata project_alias project_metadata last_refreshed_at
+	api_key allowed_model_region parent_otel_span rpm_limit_per_model tpm_limit_per_model user_tpm_limit user_rpm_limit user_spend
+	user_max_budget user_model_max_budget request_route created_by_user end_user_object_permission team_object_permission jwt_claims`)
 
 // row is a key as its table has it, without the hash and without anything that could be used as the key.
 func (v *keyView) row(k *account.Key) object {
@@ -90,7 +99,6 @@ func (v *keyView) row(k *account.Key) object {
 	if len(k.Tags) == 0 {
 		o["tags"] = nil
 	}
-	o["blocked"] = nil
 	if k.Blocked {
 		o["blocked"] = true
 	}
@@ -98,6 +106,9 @@ func (v *keyView) row(k *account.Key) object {
 	o["budget_limits"] = windowsOut(&k.Limits, s)
 	o["allowed_cache_controls"], o["allowed_routes"] = list(k.CacheControls), list(k.AllowedRoutes)
 	o["litellm_budget_table"] = sharedBudget(v.budgets[k.BudgetID])
+	if k.SoftBudget != nil && v.budgets[k.BudgetID] == nil { // where LiteLLM's clients look for it
+		o["litellm_budget_table"] = sharedBudget(&account.Budget{Limits: account.Limits{SoftBudget: k.SoftBudget}, Stamp: k.Stamp})
+	}
 	o["created_at"], o["created_by"] = moment(k.Created), text(k.CreatedBy)
 	o["updated_at"], o["updated_by"] = moment(k.Updated), text(k.UpdatedBy)
 	o["settings_updated_at"] = nil
@@ -129,6 +140,9 @@ func (v *keyView) full(k *account.Key) object {
 	o := v.row(k)
 	o["token"] = k.Hash
 	o["org_id"] = text(k.OrgID)
+	for _, name := range keyJoins {
+		o[name] = nil
+	}
 	o["team_blocked"], o["is_session_token"], o["team_models"], o["team_alias"] = false, false, []string{}, nil
 	if t := v.teams[k.TeamID]; t != nil {
 		o["team_blocked"], o["team_models"], o["team_alias"] = t.Blocked, list(t.Models), text(t.Alias)
@@ -171,7 +185,7 @@ func sharedBudget(b *account.Budget) any {
 	limitsOut(o, &b.Limits)
 	delete(o, "model_rpm_limit")
 	delete(o, "model_tpm_limit")
-	o["budget_id"] = b.ID
+	o["budget_id"] = text(b.ID)
 	o["created_at"], o["created_by"] = moment(b.Created), text(b.CreatedBy)
 	o["updated_at"], o["updated_by"] = moment(b.Updated), text(b.UpdatedBy)
 	for _, name := range []string{"organization", "projects", "keys", "end_users", "tags", "model_access_groups", "team_membership", "organization_membership"} {
@@ -201,9 +215,6 @@ func (v *keyView) made(m *madeKey) object {
 		"access_group_ids", "key_name", "key_type", "expires", "organization_id", "project_id", "litellm_budget_table", "created_by", "updated_by",
 		"created_at", "updated_at", "blocked"} {
 		o[name] = row[name]
-	}
-	if m.sayBlocked {
-		o["blocked"] = m.Blocked
 	}
 	for _, name := range createdFields {
 		o[name] = m.Metadata[name]

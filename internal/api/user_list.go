@@ -73,7 +73,10 @@ func (v *userView) row(u *account.User) object {
 	o["budget_limits"] = windowsOut(&u.Limits, s)
 	o["blocked"] = u.Blocked
 	o["created_at"], o["updated_at"] = moment(u.Created), moment(u.Updated)
-	o["organization_memberships"] = list(v.orgs[u.ID])
+	o["organization_memberships"] = nil
+	if of := v.orgs[u.ID]; of != nil {
+		o["organization_memberships"] = of
+	}
 	o["allowed_cache_controls"] = []string{}
 	for _, name := range []string{"verified_subjects", "team_id", "organization_id", "object_permission_id", "password_reset_required", "last_breach_check_at",
 		"litellm_organization_table", "invitations_created", "invitations_updated", "invitations_user"} {
@@ -131,7 +134,9 @@ func (a *API) userInfo(ctx context.Context, c *caller, in *userInfoIn) (any, err
 		if err != nil {
 			return nil, err
 		}
-		out["user_info"] = v.row(u)
+		row := v.row(u)
+		row["organization_memberships"] = list(v.orgs[u.ID])
+		out["user_info"] = row
 	}
 	q := byUser(id, maxRelated)
 	if in.ID == "" && c.reader() && u == nil { // the master key: what there is

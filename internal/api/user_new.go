@@ -407,7 +407,10 @@ func (a *API) newUserOut(ctx context.Context, u *account.User, made *madeKey, te
 		out[name] = nil
 	}
 	if made == nil {
-		out["key"], out["key_name"], out["created_at"], out["updated_at"] = "", nil, nil, nil
+		out["key"] = ""
+		for _, name := range []string{"key_name", "created_at", "updated_at", "budget_fallbacks", "router_settings", "access_group_ids"} {
+			out[name] = nil
+		}
 	}
 	out["spend"] = in.Spend.or(0)
 	out["user_id"], out["user_email"], out["user_alias"], out["user_role"] = u.ID, text(u.Email), text(u.Alias), text(u.Role)
