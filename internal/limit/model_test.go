@@ -10,145 +10,161 @@ import (
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
-// TestReserve_model holds any sequence of calls, drains and minutes against the plainest possible accounting.
+// plain is the plainest possible accounting of a few subjects, beside a Limiter that is to agree with it.
+type plain struct {
+	c     *clock
+	l     *Limiter
+	b     *Bound
+	rules []Rule
+	sums  []sums
+	calls []openCall
+	owed  []owed // records that SQL does not have yet
+}
+
+type sums struct {
+	requests, tokens, held, parallel, spent, reserved, booked int64
+	requestsFrom, tokensFrom                                  int64 // beginnings of the windows, 0: none
+}
+
+type openCall struct {
+	r    *Reservation
+	need Need
+}
+
+type owed struct {
+	cost  llm.Nanos
+	start int64
+	model string
+}
+
+func newPlain(t *rapid.T) *plain {
+	p := &plain{c: newClock()}
+	p.l = New(Options{Now: p.c.now})
+	for _, s := range []account.Subject{key("k"), {Kind: account.OfTeam, ID: "t"}, {Kind: account.OfKey, ID: "k", Model: "m"}} {
+		r := Unlimited(s)
+		r.RPM, r.TPM = rapid.Int64Range(-1, 5).Draw(t, "rpm"), rapid.Int64Range(-1, 50).Draw(t, "tpm")
+		r.Parallel = rapid.Int64Range(-1, 4).Draw(t, "parallel")
+		if n := llm.Nanos(rapid.Int64Range(-1, 100).Draw(t, "budget")); n >= 0 {
+			r.Budget = &n
+		}
+		p.rules = append(p.rules, r)
+	}
+	p.sums = make([]sums, len(p.rules))
+	p.b = p.l.Bind(p.rules)
+	return p
+}
+
+// of calls f with every subject that a call of a model is of, its windows rolled.
+func (p *plain) of(model string, f func(r *Rule, s *sums)) {
+	now := p.c.ms.Load()
+	for i := range p.rules {
+		r, s := &p.rules[i], &p.sums[i]
+		if s.requestsFrom != 0 && now-s.requestsFrom >= minute {
+			s.requests, s.requestsFrom = 0, 0
+		}
+		if s.tokensFrom != 0 && now-s.tokensFrom >= minute {
+			s.tokens, s.held, s.tokensFrom = 0, 0, 0
+		}
+		if r.Subject.Model == "" || r.Subject.Model == model {
+			f(r, s)
+		}
+	}
+}
+
+func (p *plain) reserve(t *rapid.T) {
+	need := Need{Tokens: rapid.Int64Range(0, 30).Draw(t, "tokens"), Cost: llm.Nanos(rapid.Int64Range(0, 60).Draw(t, "cost")),
+		Model: rapid.SampledFrom([]string{"m", "other"}).Draw(t, "model"), Start: p.c.ms.Load()}
+	want := true
+	p.of(need.Model, func(r *Rule, s *sums) {
+		if r.RPM >= 0 && s.requests >= r.RPM || r.TPM >= 0 && s.tokens+s.held >= r.TPM || r.Parallel >= 0 && s.parallel >= r.Parallel ||
+			r.Budget != nil && s.spent+s.reserved >= int64(*r.Budget) {
+			want = false
+		}
+	})
+	call := openCall{&Reservation{}, need}
+	if f := p.l.Reserve(t.Context(), call.r, need, p.b); (f == nil) != want {
+		t.Fatalf("refused by %+v, want admitted: %v", f, want)
+	}
+	if !want {
+		return
+	}
+	p.calls = append(p.calls, call)
+	p.of(need.Model, func(r *Rule, s *sums) {
+		if r.RPM >= 0 {
+			s.requests++
+			if s.requestsFrom == 0 {
+				s.requestsFrom = need.Start
+			}
+		}
+		if r.TPM >= 0 {
+			s.held += need.Tokens
+			if s.tokensFrom == 0 {
+				s.tokensFrom = need.Start
+			}
+		}
+		s.parallel++
+		s.reserved += int64(need.Cost)
+	})
+}
+
+func (p *plain) settle(t *rapid.T) {
+	if len(p.calls) == 0 {
+		return
+	}
+	n := rapid.IntRange(0, len(p.calls)-1).Draw(t, "which")
+	call := p.calls[n]
+	p.calls = append(p.calls[:n], p.calls[n+1:]...)
+	used, cost := rapid.Int64Range(0, 40).Draw(t, "used"), llm.Nanos(rapid.Int64Range(0, 70).Draw(t, "cost"))
+	call.r.Settle(used, cost)
+	p.of(call.need.Model, func(r *Rule, s *sums) {
+		// The window that the call was in is running if it began no later than the call.
+		if r.TPM >= 0 && s.tokensFrom != 0 && s.tokensFrom <= call.need.Start {
+			s.held -= call.need.Tokens
+			s.tokens += used
+		}
+		s.parallel--
+		s.reserved -= int64(call.need.Cost)
+		s.spent += int64(cost)
+	})
+	p.owed = append(p.owed, owed{cost, call.need.Start, call.need.Model})
+}
+
+func (p *plain) drain(*rapid.T) {
+	var charges []Charge
+	for _, o := range p.owed {
+		p.of(o.model, func(r *Rule, s *sums) {
+			s.booked += int64(o.cost)
+			charges = append(charges, Charge{r.Subject, o.cost, o.start})
+		})
+	}
+	var rows []account.Spend
+	for i := range p.rules {
+		rows = append(rows, account.Spend{Subject: p.rules[i].Subject, Total: llm.Nanos(p.sums[i].booked)})
+	}
+	p.l.Drained(rows, charges)
+	p.owed = nil
+}
+
+func (p *plain) agree(t *rapid.T) {
+	for i := range p.rules {
+		s := &p.sums[i]
+		st, _ := p.l.State(p.rules[i].Subject)
+		if int64(st.Spent) != s.spent || int64(st.Reserved) != s.reserved || st.Parallel != s.parallel || int64(st.Total) != s.booked {
+			t.Fatalf("%v: %+v; want %+v", p.rules[i].Subject, st, s)
+		}
+	}
+}
+
+// TestReserve_model holds any sequence of calls, drains and passing time against the plain accounting.
 func TestReserve_model(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := newClock()
-		l := New(Options{Now: c.now})
-		subjects := []account.Subject{key("k"), {Kind: account.OfTeam, ID: "t"}, {Kind: account.OfKey, ID: "k", Model: "m"}}
-		var rules []Rule
-		for _, s := range subjects {
-			r := Unlimited(s)
-			r.RPM, r.TPM = rapid.Int64Range(-1, 5).Draw(t, "rpm"), rapid.Int64Range(-1, 50).Draw(t, "tpm")
-			r.Parallel = rapid.Int64Range(-1, 4).Draw(t, "parallel")
-			if n := llm.Nanos(rapid.Int64Range(-1, 100).Draw(t, "budget")); n >= 0 {
-				r.Budget = &n
-			}
-			rules = append(rules, r)
-		}
-		b := l.Bind(rules)
-
-		type open struct {
-			r     *Reservation
-			need  Need
-			epoch int64
-		}
-		type undrained struct {
-			cost  llm.Nanos
-			start int64
-			model bool
-		}
-		var calls []open
-		var records []undrained
-		var requests, tokens, held, parallel, spent, reserved, booked [3]int64
-		var began [3][2]int64 // windows of requests and tokens
-		applies := func(i int, model string) bool { return subjects[i].Model == "" || subjects[i].Model == model }
-		epoch := func(i, d int) int64 { return began[i][d] }
-		roll := func() {
-			for i := range subjects {
-				if began[i][0] != 0 && c.ms.Load()-began[i][0] >= minute {
-					requests[i], began[i][0] = 0, 0
-				}
-				if began[i][1] != 0 && c.ms.Load()-began[i][1] >= minute {
-					tokens[i], held[i], began[i][1] = 0, 0, 0
-				}
-			}
-		}
+		p := newPlain(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"reserve": func(t *rapid.T) {
-				roll()
-				need := Need{Tokens: rapid.Int64Range(0, 30).Draw(t, "tokens"), Cost: llm.Nanos(rapid.Int64Range(0, 60).Draw(t, "cost")),
-					Model: rapid.SampledFrom([]string{"m", "other"}).Draw(t, "model"), Start: c.ms.Load()}
-				want := true
-				for i, r := range rules {
-					if !applies(i, need.Model) {
-						continue
-					}
-					if r.RPM >= 0 && requests[i] >= r.RPM || r.TPM >= 0 && tokens[i]+held[i] >= r.TPM ||
-						r.Parallel >= 0 && parallel[i] >= r.Parallel || r.Budget != nil && spent[i]+reserved[i] >= int64(*r.Budget) {
-						want = false
-					}
-				}
-				o := open{r: &Reservation{}, need: need}
-				if f := l.Reserve(t.Context(), o.r, need, b); (f == nil) != want {
-					t.Fatalf("refused by %+v, want admitted: %v", f, want)
-				}
-				if !want {
-					return
-				}
-				for i, r := range rules {
-					if !applies(i, need.Model) {
-						continue
-					}
-					if r.RPM >= 0 {
-						requests[i]++
-						if began[i][0] == 0 {
-							began[i][0] = need.Start
-						}
-					}
-					if r.TPM >= 0 {
-						held[i] += need.Tokens
-						if began[i][1] == 0 {
-							began[i][1] = need.Start
-						}
-					}
-					parallel[i]++
-					reserved[i] += int64(need.Cost)
-				}
-				o.epoch = need.Start
-				calls = append(calls, o)
-			},
-			"settle": func(t *rapid.T) {
-				if len(calls) == 0 {
-					return
-				}
-				roll()
-				n := rapid.IntRange(0, len(calls)-1).Draw(t, "which")
-				o := calls[n]
-				calls = append(calls[:n], calls[n+1:]...)
-				used, cost := rapid.Int64Range(0, 40).Draw(t, "used"), llm.Nanos(rapid.Int64Range(0, 70).Draw(t, "cost"))
-				o.r.Settle(used, cost)
-				for i, r := range rules {
-					if !applies(i, o.need.Model) {
-						continue
-					}
-					// A window that the call was in is one that began no later than it did.
-					if r.TPM >= 0 && epoch(i, 1) != 0 && epoch(i, 1) <= o.epoch {
-						held[i] -= o.need.Tokens
-						tokens[i] += used
-					}
-					parallel[i]--
-					reserved[i] -= int64(o.need.Cost)
-					spent[i] += int64(cost)
-				}
-				records = append(records, undrained{cost, o.need.Start, o.need.Model == "m"})
-			},
-			"drain": func(t *rapid.T) {
-				var rows []account.Spend
-				var charges []Charge
-				for i, s := range subjects {
-					for _, r := range records {
-						if s.Model == "" || r.model {
-							booked[i] += int64(r.cost)
-							charges = append(charges, Charge{s, r.cost, r.start})
-						}
-					}
-					rows = append(rows, account.Spend{Subject: s, Total: llm.Nanos(booked[i])})
-				}
-				l.Drained(rows, charges)
-				records = nil
-			},
-			"wait": func(t *rapid.T) {
-				c.add(time.Duration(rapid.IntRange(1, 45).Draw(t, "seconds")) * time.Second)
-			},
-			"": func(t *rapid.T) {
-				for i, s := range subjects {
-					st, _ := l.State(s)
-					if int64(st.Spent) != spent[i] || int64(st.Reserved) != reserved[i] || st.Parallel != parallel[i] || int64(st.Total) != booked[i] {
-						t.Fatalf("%v: %+v; want spent %d reserved %d parallel %d", s, st, spent[i], reserved[i], parallel[i])
-					}
-				}
-			},
+			"reserve": p.reserve,
+			"settle":  p.settle,
+			"drain":   p.drain,
+			"wait":    func(t *rapid.T) { p.c.add(time.Duration(rapid.IntRange(1, 45).Draw(t, "seconds")) * time.Second) },
+			"":        p.agree,
 		})
 	})
 }
