@@ -283,6 +283,15 @@ func testChanges(t *testing.T, address string) {
 	f(3, 4, store.Change{store.Tags, "b"})
 	f(4, 4)
 	f(9, 4)
+	// After very many edits the oldest changes are forgotten, and who needs them is told.
+	if _, err := raw(t, address).Exec(`UPDATE revision SET n = 20999 WHERE one = 1`); err != nil {
+		t.Fatal(err)
+	}
+	put("late")
+	f(1000, 21000, store.Change{store.Tags, "late"})
+	if _, n, err := s.Changes(ctx, 999); !errors.Is(err, store.ErrGap) || n != 21000 {
+		t.Errorf("%d, %v", n, err)
+	}
 }
 
 func testWindows(t *testing.T, address string) {
