@@ -35,7 +35,6 @@ var reasons = []*reason{
 	{file: "auth|models", record: "wrong-key*|via-*-bearer|models-wrong-key|basic-auth", field: "status|body.error.code|body.error.type", class: better, why: "Weir always has a database, so a wrong key is unknown (401), not unknowable (400)."},
 	{file: "auth", record: "no-auth-malformed-json", field: "status|body.error.*", class: better, why: "Who calls is checked before the body is read."},
 	{file: "auth", record: "no-auth-messages|wrong-key-messages", field: "body.error.code|body.error.type", class: better, why: "An error is written in the dialect of the route: Anthropic's here."},
-	{file: "auth", record: "no-auth-model-info|wrong-key-on-management|no-auth-key-generate", field: anything, class: later, why: "The management API."},
 	{file: "chat", record: "pair-group-weighted", field: "header *|upstream body.model", class: better, why: "A weighted draw: either deployment may answer.", soon: true},
 	{file: "chat", record: "all-openai-params|no-drop-params-unsupported-openai-param|reasoning_effort-on-non-reasoning|drop_params-model", field: anything, class: better, why: "An upstream of the client's own dialect judges its parameters itself: the body passes as it is."},
 	{file: "drop_params_global", record: "unsupported-dropped", field: "upstream body.thinking", class: better, why: "An upstream of the client's own dialect judges its parameters itself: the body passes as it is."},
