@@ -75,7 +75,7 @@ func TestSecrets(t *testing.T) {
 }
 
 // Every change leaves a row that tells who, what, before and after, on whose behalf.
-func TestAudit(t *testing.T) {
+func TestAudit_keys(t *testing.T) {
 	b := newBench(t, "")
 	b.user("sk-ann-key-0001", "ann", account.InternalUser, "")
 	key := b.generate("sk-ann-key-0001", `{"rpm_limit":1}`)
