@@ -26,6 +26,7 @@ func (a *API) activityRoutes() []route {
 		{"GET", "/global/activity/cache_hits", anyone, typed(a.globalActivityCache)},
 		{"GET", "/global/activity/exceptions", anyone, typed(a.globalExceptions)},
 		{"GET", "/global/activity/exceptions/deployment", anyone, typed(a.globalExceptionsByDeployment)},
+		{"GET", "/model/metrics", anyone, typed(a.modelMetrics)},
 		{"GET", "/tag/summary", anyone, typed(a.tagSummary)},
 		{"GET", "/tag/dau", anyone, typed(a.tagDailyUsers)},
 		{"GET", "/tag/distinct", anyone, typed(a.tagDistinct)},

@@ -290,3 +290,41 @@ func (a *API) tagDistinct(ctx context.Context, c *caller, _ *struct{}) (any, err
 	}
 	return object{"results": out}, err
 }
+
+type modelMetricsIn struct {
+	Group string `query:"_selected_model_group"`
+	Key   string `query:"api_key"`
+	User  string `query:"customer"`
+	Start string `query:"startTime"`
+	End   string `query:"endTime"`
+}
+
+// modelMetrics is how long each deployment of a model took for a token, in seconds, by day.
+func (a *API) modelMetrics(ctx context.Context, c *caller, in *modelMetricsIn) (any, error) {
+	d := days{in.Start, in.End}
+	if err := d.orLast(lastDays, a.Now()); err != nil {
+		return nil, err
+	}
+	data, names := []object{}, map[string]bool{}
+	if in.Group == "" {
+		return object{"data": data, "all_api_bases": []string{}}, nil
+	}
+	narrow := only(store.ByModel, in.Group)
+	if in.Key != "" {
+		narrow[store.ByKey] = []string{keyHash(in.Key)}
+	}
+	if in.User != "" {
+		narrow[store.ByEndUser] = []string{in.User}
+	}
+	rows, err := a.allDays(ctx, store.DailyQuery{From: d.Start, To: d.End, In: c.own(narrow), By: []store.Dim{store.ByDate, store.ByDeployment}})
+	for i, g := range rows {
+		if i == 0 || rows[i-1].Names[0] != g.Names[0] {
+			data = append(data, object{"date": g.Names[0]})
+		}
+		if g.Total > 0 && g.Names[1] != "" {
+			data[len(data)-1][g.Names[1]] = float64(g.TimeMS) / 1000 / float64(g.Total)
+			names[g.Names[1]] = true
+		}
+	}
+	return object{"data": data, "all_api_bases": list(sortedKeys(names))}, err
+}

@@ -111,6 +111,14 @@ func callID(r *usage.Record) string {
 	return r.ID
 }
 
+// keyOf is the key a call was made with: a hash, the master key's name, or nothing where no credential was accepted.
+func keyOf(r *usage.Record) string {
+	if r.Key == "" && r.User == "" {
+		return ""
+	}
+	return keyName(r.Key)
+}
+
 // logRow is a call as LiteLLM's spend logs show one. Texts of prompts and answers are not kept.
 func logRow(r *usage.Record, teams map[string]string) object {
 	u := &r.Usage
@@ -119,7 +127,7 @@ func logRow(r *usage.Record, teams map[string]string) object {
 		status = "failure"
 	}
 	o := object{
-		"request_id": callID(r), "litellm_call_id": callID(r), "call_type": callType(r.Op, r.In), "api_key": keyName(r.Key), "spend": money(r.Cost),
+		"request_id": callID(r), "litellm_call_id": callID(r), "call_type": callType(r.Op, r.In), "api_key": keyOf(r), "spend": money(r.Cost),
 		"total_tokens": u.Sum(), "prompt_tokens": u.Input, "completion_tokens": u.Output, "startTime": moment(r.Start), "endTime": moment(r.End),
 		"request_duration_ms": max(r.End-r.Start, 0), "completionStartTime": moment(r.FirstByte), "model": modelPath(r.Provider, r.Upstream, r.Model),
 		"model_id": r.Deployment, "model_group": r.Model, "custom_llm_provider": r.Provider, "api_base": r.APIBase, "user": r.User,
@@ -146,7 +154,7 @@ func logMetadata(r *usage.Record, teams map[string]string) object {
 		m[name] = nil
 	}
 	maps.Copy(m, object{
-		"user_api_key": keyName(r.Key), "user_api_key_alias": text(r.KeyAlias), "user_api_key_team_id": text(r.Team),
+		"user_api_key": keyOf(r), "user_api_key_alias": text(r.KeyAlias), "user_api_key_team_id": text(r.Team),
 		"user_api_key_team_alias": text(teams[r.Team]), "user_api_key_org_id": text(r.Org), "user_api_key_user_id": text(r.User),
 		"usage_object": usageObject, "litellm_call_id": callID(r), "original_model_group": text(r.Model), "attempted_retries": max(r.Attempts-1, 0),
 		"max_retries": 0, "attempted_fallbacks": 0, "applied_guardrails": []string{}, "user_agent": "",

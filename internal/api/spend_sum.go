@@ -349,9 +349,23 @@ func (a *API) spendUsers(ctx context.Context, c *caller, in *spendUsersIn) (any,
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]string, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
+	}
+	keys, _, err := a.Store.Accounts().Keys.Find(ctx, store.Query{In: map[string][]string{"user_id": ids}, Limit: maxListed})
+	if err != nil {
+		return nil, err
+	}
+	aliases := map[string][]any{}
+	for i := range keys {
+		aliases[keys[i].UserID] = append(aliases[keys[i].UserID], text(keys[i].Alias))
+	}
 	out := []object{}
 	for i := range users {
-		out = append(out, v.row(&users[i]))
+		row := v.row(&users[i])
+		row["key_aliases"] = list(aliases[users[i].ID])
+		out = append(out, row)
 	}
 	return out, nil
 }

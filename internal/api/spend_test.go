@@ -176,7 +176,7 @@ func TestSpend_global(t *testing.T) {
 	f("sk-master", "/spend/keys?limit=1&page=2", 200, `len=1`, `0.key_alias="ann-key"`)
 	f("sk-bob-key", "/spend/keys", 200, `len=1`, `0.user_id="bob"`)
 	f("sk-master", "/spend/keys?limit=9999", 422)
-	f("sk-master", "/spend/users", 200, `len=2`, `0.user_id="bob"`, `0.spend=1`)
+	f("sk-master", "/spend/users", 200, `len=2`, `0.user_id="bob"`, `0.spend=1`, `0.key_aliases=["bob-key"]`)
 	f("sk-master", "/spend/users?user_id=ann", 200, `len=1`, `0.user_id="ann"`)
 	f("sk-bob-key", "/spend/users?user_id=ann", 200, `len=1`, `0.user_id="bob"`)
 	f("sk-master", "/spend/tags", 200, `0.individual_request_tag="t1"`, `0.log_count=2`, `0.total_spend=0.0000087`)
@@ -289,6 +289,9 @@ func TestActivity_global(t *testing.T) {
 	f("sk-master", "/global/activity/exceptions/deployment?"+span+"&model_group=m1", 200, `0.model_id="dep-m1"`, `0.sum_num_rate_limit_exceptions=1`)
 	f("sk-bob-key", "/global/activity/exceptions?"+span, 200, `sum_num_rate_limit_exceptions=0`)
 	f("sk-master", "/gateway/daily/activity?"+span, 200, `total_successful_requests=5`, `total_failed_requests=1`, `by_date.len=3`, `by_route.0.route="/chat/completions"`)
+	f("sk-master", "/model/metrics", 200, `data=[]`, `all_api_bases=[]`)
+	f("sk-master", "/model/metrics?_selected_model_group=m1", 200, `data.len=3`, `data.0.dep-m1=0.0025`, `all_api_bases=["dep-m1"]`)
+	f("sk-master", "/model/metrics?startTime=x&endTime=y", 400)
 	f("sk-master", "/tag/summary?"+span, 200, `results.len=2`, `results.0.tag="t1"`, `results.0.unique_users=1`, `results.0.total_requests=2`)
 	f("sk-master", "/tag/summary", 400)
 	f("sk-master", "/tag/dau", 200, `results.len=3`, `results.0.active_users=1`)
@@ -322,7 +325,7 @@ func TestCost(t *testing.T) {
 	f("/cost/estimate", `{"model":"none","input_tokens":1,"output_tokens":1}`, 404)
 }
 
-func TestAudit(t *testing.T) {
+func TestAuditList(t *testing.T) {
 	b := newBench(t, "")
 	b.user("sk-u", "u", account.InternalUser, "")
 	for i := range 3 {
