@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -177,14 +178,14 @@ func filled(l account.Limits, b *account.Budget) account.Limits {
 	if b == nil {
 		return l
 	}
-	if l.MaxBudget == nil {
+	if l.MaxBudget == nil && b.MaxBudget != nil { // a budget and its duration go together
 		l.MaxBudget = b.MaxBudget
+		if l.BudgetDuration == "" {
+			l.BudgetDuration = b.BudgetDuration
+		}
 	}
 	if l.SoftBudget == nil {
 		l.SoftBudget = b.SoftBudget
-	}
-	if l.BudgetDuration == "" {
-		l.BudgetDuration = b.BudgetDuration
 	}
 	if l.RPM == nil {
 		l.RPM = b.RPM
@@ -246,21 +247,23 @@ func (e *edit) bounded(ctx context.Context, budget string, f func(account.Subjec
 	)
 }
 
-// boundMembers are the members without a budget of their own of the teams whose members' budget this is.
+// boundMembers are the members of the teams whose members' budget this is: it fills in what their own limits leave open.
 func (e *edit) boundMembers(ctx context.Context, budget string, f func(account.Subject, *account.Limits, func() error) error) error {
 	teams, _, err := e.Teams.Find(ctx, store.Query{Where: map[string]string{"member_budget_id": budget}})
 	if err != nil {
 		return err
 	}
 	for _, t := range teams {
-		members, _, err := e.Members.Find(ctx, store.Query{Where: map[string]string{"team_id": t.ID, "budget_id": ""}})
+		members, _, err := e.Members.Find(ctx, store.Query{Where: map[string]string{"team_id": t.ID}})
 		if err != nil {
 			return err
 		}
 		for i := range members {
-			m := &members[i]
-			err := f(account.Subject{Kind: account.OfMember, ID: account.MemberID(m.TeamID, m.UserID)}, &m.Limits, func() error { return nil })
+			own, err := e.effective(ctx, members[i].Limits)
 			if err != nil {
+				return err
+			}
+			if err := f(memberSubject(&members[i]), &own, func() error { return nil }); err != nil {
 				return err
 			}
 		}
@@ -294,16 +297,14 @@ func isOwn(b *account.Budget, s account.Subject) bool {
 
 // ownBudget changes the limits of an account that keeps them in a budget row, and returns the row's id. A shared budget stays as it is: the
 // account gets one of its own that begins as a copy.
-func (e *edit) ownBudget(ctx context.Context, s account.Subject, id string, f *limitFields) (string, error) {
-	fields := *f
-	fields.BudgetID = opt[string]{}
-	put := func(b *account.Budget) error { return fields.apply(&b.Limits) }
+func (e *edit) ownBudget(ctx context.Context, s account.Subject, id string, put func(*account.Limits) error) (string, error) {
+	change := func(b *account.Budget) error { return put(&b.Limits) }
 	have, err := get(ctx, e.Budgets, id)
 	if err != nil {
 		return "", err
 	}
 	if isOwn(have, s) {
-		_, err := e.changeBudget(ctx, id, put)
+		_, err := e.changeBudget(ctx, id, change)
 		return id, err
 	}
 	b := &account.Budget{}
@@ -312,8 +313,49 @@ func (e *edit) ownBudget(ctx context.Context, s account.Subject, id string, f *l
 	}
 	owner := ownerOf(s)
 	putExtra(&b.Extra, madeFor, opt[string]{true, &owner})
-	err = e.makeBudget(ctx, b, put)
+	err = e.makeBudget(ctx, b, change)
 	return b.ID, err
+}
+
+// withoutID applies the limits of a request but for budget_id.
+func (f *limitFields) withoutID(l *account.Limits) error {
+	fields := *f
+	fields.BudgetID = opt[string]{}
+	return fields.apply(l)
+}
+
+// split tells an account's limits that belong in a budget row from those by model, which stay with the account.
+func split(l account.Limits) (row, rest account.Limits) {
+	rest = account.Limits{ModelRPM: l.ModelRPM, ModelTPM: l.ModelTPM, BudgetID: l.BudgetID}
+	l.ModelRPM, l.ModelTPM, l.BudgetID = nil, nil, ""
+	return l, rest
+}
+
+// fold moves limits that stand in the account itself, as other parts of the program may write them, into its budget row.
+func (e *edit) fold(ctx context.Context, s account.Subject, l *account.Limits) error {
+	row, rest := split(*l)
+	if reflect.DeepEqual(row, account.Limits{}) {
+		return nil
+	}
+	id, err := e.ownBudget(ctx, s, rest.BudgetID, func(have *account.Limits) error {
+		*have = filled(row, &account.Budget{Limits: *have})
+		return nil
+	})
+	rest.BudgetID = id
+	*l = rest
+	return err
+}
+
+// budgetOf is the budget_id and litellm_budget_table of an account: null without limits.
+func (a *API) budgetOf(l account.Limits, budgets map[string]account.Budget, s spent, show func(*account.Budget, spent) object) (id, table any) {
+	b, ok := budgets[l.BudgetID]
+	if row, _ := split(l); !reflect.DeepEqual(row, account.Limits{}) {
+		b.Limits, ok = filled(row, &b), true
+	}
+	if !ok {
+		return nil, nil
+	}
+	return text(b.ID), show(&b, s)
 }
 
 // dropBudget deletes a budget that was made for the account that is going.

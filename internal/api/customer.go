@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -68,11 +69,9 @@ func (a *API) customersOut(ctx context.Context, all ...account.Customer) ([]obje
 		o := object{
 			"user_id": u.ID, "alias": text(u.Alias), "blocked": u.Blocked, "spend": money(s.now),
 			"allowed_model_region": text(u.Region), "default_model": text(u.DefaultModel), "models": []string{},
-			"budget_id": text(u.BudgetID), "litellm_budget_table": nil, "object_permission_id": nil, "object_permission": nil,
+			"object_permission_id": nil, "object_permission": nil,
 		}
-		if b, ok := budgets[u.BudgetID]; ok {
-			o["litellm_budget_table"] = a.budgetOut(&b, s)
-		}
+		o["budget_id"], o["litellm_budget_table"] = a.budgetOf(u.Limits, budgets, s, a.budgetOut)
 		extrasOut(o, u.Extra, customerExtras)
 		out = append(out, o)
 	}
@@ -157,10 +156,14 @@ func (e *edit) boundBy(ctx context.Context, s account.Subject, l *account.Limits
 			return err
 		}
 	}
-	if !f.setsLimits() && (l.BudgetID == "" || !f.namesLimits()) {
+	row, _ := split(*l)
+	if !f.setsLimits() && (!f.namesLimits() || l.BudgetID == "" && reflect.DeepEqual(row, account.Limits{})) {
 		return nil
 	}
-	id, err := e.ownBudget(ctx, s, l.BudgetID, f)
+	if err := e.fold(ctx, s, l); err != nil {
+		return err
+	}
+	id, err := e.ownBudget(ctx, s, l.BudgetID, f.withoutID)
 	l.BudgetID = id
 	return err
 }

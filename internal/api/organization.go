@@ -74,7 +74,7 @@ func (f *orgFields) put(ctx context.Context, e *edit, before, o *account.Organiz
 		return err
 	}
 	if o.BudgetID == "" {
-		id, err := e.ownBudget(ctx, orgSubject(o.ID), "", &limitFields{})
+		id, err := e.ownBudget(ctx, orgSubject(o.ID), "", (&limitFields{}).apply)
 		if err != nil {
 			return err
 		}
@@ -148,14 +148,12 @@ func (a *API) orgsOut(ctx context.Context, whole bool, all ...account.Organizati
 	for i := range all {
 		o, s := &all[i], spends[all[i].ID]
 		row := object{
-			"organization_id": o.ID, "organization_alias": text(o.Alias), "budget_id": text(o.BudgetID), "spend": money(s.now),
+			"organization_id": o.ID, "organization_alias": text(o.Alias), "spend": money(s.now),
 			"metadata": withModelLimits(o.Metadata, &o.Limits), "models": list(o.Models), "model_spend": object{},
 			"created_by": text(o.CreatedBy), "updated_by": text(o.UpdatedBy), "created_at": moment(o.Created), "updated_at": moment(o.Updated),
-			"users": nil, "litellm_budget_table": nil, "object_permission": nil, "object_permission_id": nil,
+			"users": nil, "object_permission": nil, "object_permission_id": nil,
 		}
-		if b, ok := budgets[o.BudgetID]; ok {
-			row["litellm_budget_table"] = a.budgetOut(&b, s)
-		}
+		row["budget_id"], row["litellm_budget_table"] = a.budgetOf(o.Limits, budgets, s, a.budgetOut)
 		extrasOut(row, o.Extra, []string{"object_permission"})
 		out = append(out, row)
 	}

@@ -34,13 +34,11 @@ func (a *API) orgMembersOut(ctx context.Context, members []account.OrgMember) (p
 	places, users = make([]object, len(members)), make([]object, len(members))
 	for i, m := range members {
 		places[i] = object{
-			"user_id": m.UserID, "organization_id": m.OrgID, "user_role": text(m.Role), "spend": money(0), "budget_id": text(m.BudgetID),
-			"created_at": moment(m.Created), "updated_at": moment(m.Updated), "user": nil, "litellm_budget_table": nil,
+			"user_id": m.UserID, "organization_id": m.OrgID, "user_role": text(m.Role), "spend": money(0),
+			"created_at": moment(m.Created), "updated_at": moment(m.Updated), "user": nil,
 			"user_email": text(people[m.UserID].Email),
 		}
-		if b, ok := budgets[m.BudgetID]; ok {
-			places[i]["litellm_budget_table"] = a.budgetOut(&b, spent{})
-		}
+		places[i]["budget_id"], places[i]["litellm_budget_table"] = a.budgetOf(m.Limits, budgets, spent{}, a.budgetOut)
 		users[i] = rows[m.UserID]
 	}
 	return places, users, nil
@@ -136,7 +134,10 @@ func (e *edit) addOrgMember(ctx context.Context, o *account.Organization, in *or
 func (e *edit) putOrgMember(ctx context.Context, before, m *account.OrgMember, budget opt[money]) error {
 	if budget.Value != nil || budget.Set && m.BudgetID != "" {
 		owner := account.Subject{Kind: account.OfOrg, ID: account.MemberID(m.OrgID, m.UserID)}
-		id, err := e.ownBudget(ctx, owner, m.BudgetID, &limitFields{MaxBudget: budget})
+		if err := e.fold(ctx, owner, &m.Limits); err != nil {
+			return err
+		}
+		id, err := e.ownBudget(ctx, owner, m.BudgetID, (&limitFields{MaxBudget: budget}).apply)
 		if err != nil {
 			return err
 		}

@@ -60,8 +60,8 @@ func (a *API) tagsOut(ctx context.Context, all []account.Tag) ([]object, error) 
 	for i := range all {
 		row, s := tagOut(&all[i]), spends[all[i].Name]
 		row["spend"] = money(s.now)
-		if b, ok := budgets[all[i].BudgetID]; ok {
-			row["litellm_budget_table"] = a.budgetRow(&b, s)
+		if _, table := a.budgetOf(all[i].Limits, budgets, s, a.budgetRow); table != nil {
+			row["litellm_budget_table"] = table
 		}
 		out = append(out, row)
 	}

@@ -274,11 +274,11 @@ func (e *edit) putMemberDefaults(ctx context.Context, t *account.Team, d *member
 			f.BudgetDuration = opt[string]{true, &t.BudgetDuration}
 		}
 	}
-	id, err := e.ownBudget(ctx, account.Subject{Kind: account.OfTeam, ID: t.ID}, t.MemberBudgetID, f)
+	id, err := e.ownBudget(ctx, account.Subject{Kind: account.OfTeam, ID: t.ID}, t.MemberBudgetID, f.apply)
 	if err != nil || id == t.MemberBudgetID {
 		return err
 	}
-	// Those who had the old default, or none, begin to run by the new one.
+	// The members begin to run by the new one.
 	was, err := get(ctx, e.Budgets, t.MemberBudgetID)
 	if err != nil {
 		return err
@@ -288,14 +288,21 @@ func (e *edit) putMemberDefaults(ctx context.Context, t *account.Team, d *member
 		return err
 	}
 	t.MemberBudgetID = id
-	members, _, err := e.Members.Find(ctx, store.Query{Where: map[string]string{"team_id": t.ID, "budget_id": ""}})
+	members, _, err := e.Members.Find(ctx, store.Query{Where: map[string]string{"team_id": t.ID}})
+	if err != nil {
+		return err
+	}
 	for i := range members {
-		l, next := filled(members[i].Limits, was), filled(members[i].Limits, is)
+		own, err := e.effective(ctx, members[i].Limits)
+		if err != nil {
+			return err
+		}
+		l, next := filled(own, was), filled(own, is)
 		if err := e.windows(ctx, memberSubject(&members[i]), &l, &next); err != nil {
 			return err
 		}
 	}
-	return err
+	return nil
 }
 
 type teamUpdateIn struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -111,11 +110,14 @@ func (e *edit) limitMember(ctx context.Context, t *account.Team, before, m *acco
 		was = &limits
 	}
 	l.Models.put(&m.Models)
-	if f := l.fields(); f.setsLimits() || m.BudgetID != "" && f.namesLimits() || len(l.Models.or(nil)) > 0 {
-		var err error
-		if m.BudgetID, err = e.ownBudget(ctx, memberSubject(m), m.BudgetID, f); err != nil {
+	if f := l.fields(); len(l.Models.or(nil)) > 0 && m.BudgetID == "" && !f.setsLimits() { // the models are shown in the budget's row
+		id, err := e.ownBudget(ctx, memberSubject(m), "", f.apply)
+		if err != nil {
 			return err
 		}
+		m.BudgetID = id
+	} else if err := e.boundBy(ctx, memberSubject(m), &m.Limits, f); err != nil {
+		return err
 	}
 	if err := e.Members.Put(ctx, m); err != nil {
 		return err
@@ -127,14 +129,14 @@ func (e *edit) limitMember(ctx context.Context, t *account.Team, before, m *acco
 	return e.windows(ctx, memberSubject(m), was, &is)
 }
 
-// memberLimits are what holds for a member: their own, else the team's for its members.
+// memberLimits are what holds for a member: their own limits, and the team's for its members where they have none.
 func (e *edit) memberLimits(ctx context.Context, t *account.Team, m *account.Member) (account.Limits, error) {
-	id := m.BudgetID
-	if id == "" {
-		id = t.MemberBudgetID
+	own, err := e.effective(ctx, m.Limits)
+	if err != nil {
+		return own, err
 	}
-	b, err := get(ctx, e.Budgets, id)
-	return filled(m.Limits, b), err
+	b, err := get(ctx, e.Budgets, t.MemberBudgetID)
+	return filled(own, b), err
 }
 
 // memberUser is the user a member means, made if there is none.
@@ -436,21 +438,14 @@ func (e *edit) inviteUser(ctx context.Context, id, email string) (*account.User,
 	if err := errors.Join(checkID("user_id", id), checkID("user_email", email)); err != nil {
 		return nil, err
 	}
-	u := &account.User{ID: id, Email: email, Role: account.InternalUser}
-	if u.ID == "" {
-		u.ID = uuid()
-	}
-	settings := e.a.Config().LiteLLM
-	if settings.UserBudget != nil {
-		n := llm.Nanos(math.Round(*settings.UserBudget * 1e9))
-		u.MaxBudget, u.BudgetDuration = &n, settings.UserBudgetDuration
-	}
-	e.stamp(&u.Stamp)
-	if err := e.Users.Put(ctx, u); err != nil {
+	in := &userNewIn{}
+	in.UserID, in.Email = opt[string]{true, &id}, opt[string]{true, &email}
+	if err := in.defaults(&e.a.Config().LiteLLM); err != nil {
 		return nil, err
 	}
-	if err := e.windows(ctx, account.Subject{Kind: account.OfUser, ID: u.ID}, nil, &u.Limits); err != nil {
-		return nil, err
+	if role := in.Role.or(""); role != account.InternalUserViewer {
+		role = account.InternalUser
+		in.Role = opt[string]{true, &role}
 	}
-	return u, e.audit(ctx, "created", userTable, u.ID, nil, u)
+	return e.newUser(ctx, in, false)
 }

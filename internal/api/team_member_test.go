@@ -184,6 +184,33 @@ func TestTeamMemberBudget(t *testing.T) {
 	check(t, o.ok("GET /team/info?team_id=t", ""), `team_info.team_member_budget_table.max_budget=null`, `team_info.team_member_budget_table.rpm_limit=2`)
 }
 
+// A member added by /user/new is as one added by /team/member_add, and an unknown member gets what new users get.
+func TestMembers_ofNewUsers(t *testing.T) {
+	o := newTeamOffice(t)
+	o.ok("POST /user/new", `{"user_id":"eve","user_role":"internal_user","auto_create_key":false,"teams":[{"team_id":"t","max_budget_in_team":2,"user_role":"admin"}]}`)
+	check(t, o.ok("GET /team/info?team_id=t", ""), `team_info.members_with_roles.3.user_id="eve"`, `team_memberships.3.litellm_budget_table.max_budget=2`,
+		`team_memberships.3.budget_source="custom"`)
+	o.ok("POST /user/delete", `{"user_ids":["eve"]}`)
+	check(t, o.ok("GET /team/info?team_id=t", ""), `team_info.members_with_roles.#=3`)
+	check(t, o.ok("GET /budget/list", ""), `#=0`)
+	budget := 1.5
+	o.config.LiteLLM.UserBudget = &budget
+	check(t, o.ok("POST /team/member_add", `{"team_id":"t","member":{"role":"user","user_id":"fay"}}`), `updated_users.0.max_budget=1.5`)
+	// Limits that stand in the member's own row count, are shown, and move to a budget row once they are changed.
+	o.edit(func(e *store.Edit) error {
+		m, err := e.Members.Get(t.Context(), account.MemberID("t", "bob"))
+		if err != nil {
+			return err
+		}
+		n, rpm := llm.Nanos(4e9), int64(9)
+		m.MaxBudget, m.RPM = &n, &rpm
+		return e.Members.Put(t.Context(), m)
+	})
+	o.expect("sk-bob", "GET /team/t/members/me", "", 200, `litellm_budget_table.max_budget=4`, `budget_id=null`)
+	o.expect(officeMaster, "POST /team/member_update", `{"team_id":"t","user_id":"bob","max_budget_in_team":3}`, 200, `max_budget_in_team=3`, `rpm_limit=9`)
+	o.expect("sk-bob", "GET /team/t/members/me", "", 200, `litellm_budget_table.max_budget=3`, `litellm_budget_table.rpm_limit=9`, `budget_id~-`)
+}
+
 func TestMemberDelete(t *testing.T) {
 	o := newTeamOffice(t)
 	o.ok("POST /team/member_update", `{"team_id":"t","user_id":"bob","max_budget_in_team":1}`)

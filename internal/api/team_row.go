@@ -130,19 +130,19 @@ func (v *teamView) membership(t *account.Team, m *account.Member) (row object, s
 	s := v.spends[account.MemberID(m.TeamID, m.UserID)]
 	row = object{"user_id": m.UserID, "team_id": m.TeamID, "budget_id": nil, "litellm_budget_table": nil,
 		"spend": money(s.now), "total_spend": money(s.total)}
-	id, source := m.BudgetID, budgetCustom
-	if id == "" {
-		id, source = t.MemberBudgetID, budgetOfTeam
+	id, table := v.a.budgetOf(m.Limits, v.budgets, s, v.a.budgetOut)
+	source = budgetCustom
+	if table == nil {
+		id, table = v.a.budgetOf(account.Limits{BudgetID: t.MemberBudgetID}, v.budgets, s, v.a.budgetOut)
+		source = budgetOfTeam
 	}
-	b, ok := v.budgets[id]
-	if !ok {
+	if table == nil {
 		return row, budgetNone
 	}
-	table := v.a.budgetOut(&b, s)
 	if len(m.Models) > 0 {
-		table["allowed_models"] = m.Models
+		table.(object)["allowed_models"] = m.Models
 	}
-	row["budget_id"], row["litellm_budget_table"] = b.ID, table
+	row["budget_id"], row["litellm_budget_table"] = id, table
 	return row, source
 }
 

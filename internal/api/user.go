@@ -335,7 +335,7 @@ func (e *edit) deleteUser(ctx context.Context, u *account.User) error {
 		return err
 	}
 	for i := range members {
-		if _, err := e.Members.Delete(ctx, account.MemberID(members[i].TeamID, u.ID)); err != nil {
+		if err := e.removeMember(ctx, &members[i]); err != nil {
 			return err
 		}
 	}
@@ -344,7 +344,7 @@ func (e *edit) deleteUser(ctx context.Context, u *account.User) error {
 		return err
 	}
 	for i := range of {
-		if _, err := e.OrgMembers.Delete(ctx, account.MemberID(of[i].OrgID, u.ID)); err != nil {
+		if err := e.removeOrgMember(ctx, &of[i]); err != nil {
 			return err
 		}
 	}

@@ -311,19 +311,15 @@ func (e *edit) joinTeam(ctx context.Context, u *account.User, in teamIn) (bool, 
 			return false, denied("teams", "Only admins of team=%s can put users into it.", in.ID)
 		}
 	}
-	m := &account.Member{TeamID: in.ID, UserID: u.ID, Role: in.Role}
-	if m.Role == "" {
-		m.Role = "user"
+	if have, err := get(ctx, e.Members, account.MemberID(in.ID, u.ID)); err != nil || have != nil {
+		return have != nil, err // what they were given before stays
 	}
-	putNanos(in.Budget, &m.MaxBudget)
-	e.stamp(&m.Stamp)
-	if err := e.Members.Put(ctx, m); err != nil {
-		return false, err
+	role := in.Role
+	if role == "" {
+		role = roleUser
 	}
-	if err := e.windows(ctx, account.Subject{Kind: account.OfMember, ID: account.MemberID(in.ID, u.ID)}, nil, &m.Limits); err != nil {
-		return false, err
-	}
-	return true, e.audit(ctx, "created", "LiteLLM_TeamMembership", in.ID+":"+u.ID, nil, m)
+	_, _, err = e.addMember(ctx, t, &memberIn{UserID: u.ID, Role: role}, &memberLimits{Budget: in.Budget})
+	return err == nil, err
 }
 
 // teamsOf reads a list of team ids, or of objects that name a team.
