@@ -311,8 +311,23 @@ func (e *edit) joinTeam(ctx context.Context, u *account.User, in teamIn) (bool, 
 			return false, denied("teams", "Only admins of team=%s can put users into it.", in.ID)
 		}
 	}
-	if have, err := get(ctx, e.Members, account.MemberID(in.ID, u.ID)); err != nil || have != nil {
-		return have != nil, err // what they were given before stays
+	have, err := get(ctx, e.Members, account.MemberID(in.ID, u.ID))
+	if err != nil {
+		return false, err
+	}
+	if have != nil {
+		if !e.c.admin() {
+			return true, nil // what they were given before stays
+		}
+		before := *have
+		if in.Role != "" {
+			have.Role = in.Role
+		}
+		e.stamp(&have.Stamp)
+		if err := e.limitMember(ctx, t, &before, have, &memberLimits{Budget: in.Budget}); err != nil {
+			return false, err
+		}
+		return true, e.audit(ctx, "updated", membershipTable, in.ID+"/"+u.ID, before, have)
 	}
 	role := in.Role
 	if role == "" {

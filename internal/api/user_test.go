@@ -29,8 +29,11 @@ func TestUserNew(t *testing.T) {
 		"budget_duration=\"30d\"", "expires=\"2027-02-19T12:00:00.000000Z\"", "user_role=\"internal_user\"", "user_alias=\"User Two\"",
 		"model_rpm_limit={\"m1\":1}", "model_tpm_limit={\"m1\":9}", "metadata={\"dept\":\"x\",\"model_rpm_limit\":{\"m1\":1},\"model_tpm_limit\":{\"m1\":9}}", "teams=[\"red\",\"red\"]")
 	m, err := b.store.Accounts().Members.Get(t.Context(), account.MemberID("red", "user-2"))
-	if err != nil || m.Role != "admin" || m.MaxBudget == nil || *m.MaxBudget != 3e9 {
-		t.Errorf("member %+v %v", m, err)
+	if err != nil || m.Role != "admin" {
+		t.Fatalf("member %+v %v", m, err)
+	}
+	if shared, err := b.store.Accounts().Budgets.Get(t.Context(), m.BudgetID); err != nil || shared.MaxBudget == nil || *shared.MaxBudget != 3e9 {
+		t.Errorf("member's budget %+v %v", shared, err)
 	}
 	b.want("sk-master", "POST", "/user/new", `{"user_id":"user-3","auto_create_key":false}`, 200, "key=\"\"", "key_name=null")
 	b.want("sk-master", "POST", "/user/new", `{"user_id":"user-4","user_role":"proxy_admin","password":"correct horse"}`, 200, "user_role=\"proxy_admin\"")
@@ -127,8 +130,11 @@ func TestUserNew_signedIn(t *testing.T) {
 	b.want("jwt-bob", "POST", "/user/new", `{"teams":["blue",{"team_id":"green","max_budget_in_team":1000}],"max_budget":50}`, 200, "max_budget=50",
 		"budget_duration=\"7d\"", "models=[\"m1\"]", "rpm_limit=10", "teams=[\"blue\",\"green\"]")
 	m, err := b.store.Accounts().Members.Get(t.Context(), account.MemberID("green", "bob"))
-	if err != nil || *m.MaxBudget != 1e9 {
-		t.Errorf("%+v %v", m, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shared, err := b.store.Accounts().Budgets.Get(t.Context(), m.BudgetID); err != nil || shared.MaxBudget == nil || *shared.MaxBudget != 1e9 {
+		t.Errorf("%+v %v", shared, err)
 	}
 	// A row that was made when they first called is completed, and what an administrator gave stays.
 	four := llm.Nanos(4e9)
