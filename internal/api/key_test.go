@@ -289,6 +289,7 @@ func TestKey_own(t *testing.T) {
 	refused(ann, "/key/update", at(`,"max_budget":11`), "max_budget")
 	refused(ann, "/key/update", at(`,"models":["gpt-9"]`), "models")
 	refused(ann, "/key/regenerate", at(`,"max_budget":11`), "max_budget")
+	refused(ann, "/key/regenerate", at(`,"user_id":"bob"`), "user_id")
 	for _, path := range []string{"/key/update", "/key/block", "/key/unblock", "/key/regenerate"} {
 		refused(bob, path, at(``), "key")
 	}

@@ -307,15 +307,6 @@ func (d *Directory) Knows(key string) bool {
 	return ok
 }
 
-// ByHash finds who holds the key with the hash, for credentials that stand for a key; otherwise as Authenticate.
-func (d *Directory) ByHash(hash string, now time.Time) (*Principal, *llm.Error) {
-	at, ok := parseDigest(hash)
-	if e, found := d.keys.get(at); ok && found && e.key != nil && (e.until == 0 || now.UnixMilli() < e.until) {
-		return d.principal(e).admit(now)
-	}
-	return nil, unauthorized("Authentication Error, the key behind this credential does not exist (any more).")
-}
-
 // BySigner finds who holds the key that AWS credentials were issued for, by their access key id; the signature is not looked at.
 func (d *Directory) BySigner(accessKeyID string, now time.Time) (*Principal, *llm.Error) {
 	at, ok := d.signers.get(id(accessKeyID))

@@ -39,11 +39,6 @@ func allowsRoute(r, path string) bool {
 	return ok && (rest == "" || rest[0] == '/') || onPath(r, path)
 }
 
-// KeyTypes are what key_type stands for in a key's allowed_routes.
-var KeyTypes = map[string][]string{
-	"default": nil, "llm_api": {"llm_api_routes"}, "management": {"management_routes"}, "read_only": {"info_routes"},
-}
-
 // routeGroups are LiteLLM's names for groups of routes, by what Weir serves.
 var routeGroups = map[string]func(path string) bool{
 	"llm_api_routes":               isInference,

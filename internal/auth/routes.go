@@ -34,8 +34,8 @@ var management = []struct{ method, path, who string }{
 	{"POST", "/key/{key}/aws-credentials", "iot"},
 	{"DELETE", "/key/{key}/aws-credentials", "iot"},
 	{"POST", "/key/{key}/reset_spend", ""},
-	{"POST", "/key/block", "ot"}, // not the key's holder: who was blocked must not unblock themselves
-	{"POST", "/key/unblock", "ot"},
+	{"POST", "/key/block", "iot"},
+	{"POST", "/key/unblock", "ot"}, // not the key's holder: who was blocked must not unblock themselves
 	{"GET", "/key/info", "a"},
 	{"POST", "/v2/key/info", "a"},
 	{"POST", "/key/health", "a"},
