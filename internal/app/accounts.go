@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/fleet"
 	"github.com/weir-gateway/weir/internal/store"
 )
 
@@ -21,6 +22,7 @@ type accounts struct {
 	dir      *auth.Directory
 	models   []account.Model
 	creds    []account.Credential
+	fleet    []fleet.Model
 }
 
 // load reads everything, for the first time or because too much has changed since.
@@ -37,6 +39,9 @@ func (s *accounts) load(ctx context.Context) error {
 		all(ctx, in.AccessGroups, &rows.AccessGroups), all(ctx, in.Models, &s.models), all(ctx, in.Credentials, &s.creds))
 	if err != nil {
 		return fmt.Errorf("load the accounts: %w", err)
+	}
+	if s.fleet, err = s.store.Fleet().Models(ctx); err != nil {
+		return err
 	}
 	s.dir, s.revision = auth.NewDirectory(s.options, rows), revision
 	return nil
@@ -82,6 +87,10 @@ func (s *accounts) follow(ctx context.Context) (found followed, err error) {
 	if err == nil && len(ids[store.Models])+len(ids[store.Credentials]) > 0 {
 		found.models = true
 		err = errors.Join(all(ctx, in.Models, &s.models), all(ctx, in.Credentials, &s.creds))
+	}
+	if err == nil && len(ids[store.FleetModels]) > 0 {
+		found.models = true
+		s.fleet, err = s.store.Fleet().Models(ctx)
 	}
 	if err != nil {
 		return found, fmt.Errorf("follow the changes: %w", err)

@@ -23,6 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/cluster"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
+	"github.com/weir-gateway/weir/internal/fleet"
 	"github.com/weir-gateway/weir/internal/ingress"
 	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/mock"
@@ -64,6 +65,8 @@ type App struct {
 	journal  *usage.Journal
 	drainer  *usage.Drainer
 	accounts accounts
+	fleet    *fleet.Fleet
+	running  running
 	limits   *limit.Limiter
 	open     *usage.Open // nil: there are no other replicas to tell of calls in flight
 	zone     *time.Location
@@ -131,7 +134,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	a.registry = prometheus.NewRegistry()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.registry.MustRegister(journalMetrics{a.journal})
-	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Limits: a.limits, Open: a.open, Metrics: proxy.NewMetrics(a.registry),
+	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Limits: a.limits, Open: a.open, Wake: a.wake, Metrics: proxy.NewMetrics(a.registry),
 		Log: a.log, Now: o.Now, Version: o.Version}, snap)
 	sealer, err := a.sealer()
 	if err != nil {
@@ -139,6 +142,9 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	}
 	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Prices: a.prices,
 		Seal: func(s string) (string, error) { return sealer.Seal(s), nil }, Unseal: sealer.Open, SaltKey: []byte(a.saltKey()), Now: o.Now, Log: a.log})
+	if err = a.openFleet(); err != nil {
+		return nil, problems, err
+	}
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}
@@ -178,7 +184,7 @@ func (a *App) openData(ctx context.Context) error {
 	a.zone = zone(a.Config().LiteLLM.Timezone)
 	a.limits = limit.New(limit.Options{Now: a.o.Now, Zone: a.zone, Crossed: a.alert})
 	a.accounts.store = a.store
-	if a.store.Engine() == "postgres" {
+	if a.store.Engine() == "postgresql" {
 		a.open = new(usage.Open)
 	}
 	member := a.join()

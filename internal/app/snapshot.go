@@ -53,6 +53,8 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		}
 		deployments = append(deployments, d)
 	}
+	hosted, asleep := a.fleetRoutes(cfg, &problems)
+	deployments = append(deployments, hosted...)
 	for _, m := range a.builtin(cfg) {
 		d, err := a.deployment(cfg, &m)
 		if err != nil {
@@ -78,11 +80,12 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 	return &proxy.Snapshot{
 		Auth:   a.accounts.dir,
 		SignIn: signIn,
+		Asleep: asleep,
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
 			MaxDepth: int(cfg.Weir.Limits.MaxJSONDepth), MockTesting: cfg.General.PermitMockTest, RefuseUnpriced: cfg.Weir.Limits.Unpriced == "refuse",
-			BudgetStatus: int(cfg.General.ErrorStatus["budget_exceeded"]), EnforceUser: cfg.General.EnforceUser, RejectTags: cfg.General.RejectTags, TokensCounted: cfg.General.TokensCounted},
+			BudgetStatus: int(cfg.General.ErrorStatus["budget_exceeded"]), EnforceUser: cfg.General.EnforceUser, RejectTags: cfg.General.RejectTags, WakeTimeout: cfg.Fleet.WakeTimeout, TokensCounted: cfg.General.TokensCounted},
 	}, problems, nil
 }
 

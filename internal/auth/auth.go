@@ -41,6 +41,7 @@ type Principal struct {
 	Bound *limit.Bound
 
 	Metadata map[string]any // the key's
+	Groups   []string       // metadata.groups of the user or the token's, and the aliases of the team
 	Tags     []string       // the key's, then the team's, each once
 
 	rules   *rules

@@ -166,6 +166,7 @@ func (v *Verifier) Principal(d *Directory, c *Claims, signup bool) (*Principal, 
 		return nil, e
 	}
 	p.UserEmail = cmp.Or(p.UserEmail, c.Email)
+	p.Groups = append(slices.Clip(p.Groups), c.Groups...)
 	if c.Org != "" && p.OrgID == "" {
 		p.OrgID = c.Org
 		p.Org, _ = d.orgs.get(id(c.Org))

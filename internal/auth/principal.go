@@ -42,12 +42,16 @@ func (d *Directory) belong(p *Principal) {
 			p.Role = account.InternalUser
 		}
 		p.Admin = p.Role == account.ProxyAdmin
+		p.Groups = texts(u.Metadata["groups"])
 		if u.Blocked {
 			p.refused = "Authentication Error, User=" + u.ID + " is blocked. Ask an admin to unblock it."
 		}
 	}
 	if t, ok := d.teams.get(id(p.TeamID)); ok {
 		p.Team, p.TeamAlias = t, t.Alias
+		if t.Alias != "" {
+			p.Groups = append(slices.Clip(p.Groups), t.Alias)
+		}
 		if p.OrgID == "" {
 			p.OrgID = t.OrgID
 		}
@@ -78,3 +82,16 @@ func (p *Principal) admit(now time.Time) (*Principal, *llm.Error) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999-07:00") }
+
+// In reports whether the principal may use what is for some groups only: it is in one of them, nobody is named, or it is an administrator.
+func (p *Principal) In(groups []string) bool {
+	if len(groups) == 0 || p.Admin {
+		return true
+	}
+	for _, g := range p.Groups {
+		if slices.Contains(groups, g) {
+			return true
+		}
+	}
+	return false
+}

@@ -17,6 +17,7 @@ type Config struct {
 	LiteLLM     LiteLLM      `yaml:"litellm_settings" doc:"settings of calls"`
 	General     General      `yaml:"general_settings" doc:"settings of the gateway as a whole"`
 	Router      Router       `yaml:"router_settings" doc:"settings of routing"`
+	Fleet       Fleet        `yaml:"fleet" doc:"model servers that Weir runs itself"`
 	Weir        Weir         `yaml:"weir" doc:"settings that only Weir knows"`
 
 	// Environment is environment_variables: what Env knows before the process environment.
@@ -122,6 +123,7 @@ type Alias struct {
 // Weir is our own section.
 type Weir struct {
 	Listen          string        `yaml:"listen" default:":4000" doc:"address of the user door, host:port"`
+	AdminListen     string        `yaml:"admin_listen" default:"127.0.0.1:4001" doc:"address of the admin door, host:port: LISA's /models and /metrics/users at its root, which the user door has under /api"`
 	DataDir         string        `yaml:"data_dir" default:"" doc:"directory of the database, the journal and the generated key; empty: weir-data in the working directory"`
 	Keys            []Key         `yaml:"keys" doc:"keys that clients may use"`
 	Timeouts        Timeouts      `yaml:"timeouts" doc:"how long an upstream may take, and a client; a number is seconds"`

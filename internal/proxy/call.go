@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/auth"
@@ -46,6 +47,7 @@ type call struct {
 	doc       *wire.Doc       // lent like a buffer
 	sse       *wire.SSEReader // so too; nil if the answer is no stream of that kind
 	target    *route.Deployment
+	running   *atomic.Int64 // where this call is counted as running; nil: nowhere
 	spoken    llm.Dialect
 	// patience and streamPatience are how long the client itself wants to wait, for all and for a stream's first byte; 0: it didn't say.
 	patience, streamPatience time.Duration
@@ -295,6 +297,9 @@ func (c *call) fail(e *llm.Error) {
 // finish counts the call out and gives its buffers back. A call that was never recorded (a panic on the way) is recorded here.
 func (c *call) finish() {
 	c.record()
+	if c.running != nil {
+		c.running.Add(-1)
+	}
 	c.p.metrics.end(c)
 	for _, b := range c.buffers {
 		recycle(b)

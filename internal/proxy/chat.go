@@ -128,7 +128,12 @@ func (c *call) choose() *llm.Error {
 	}
 	m, ok := c.snap.Routes.Find(name)
 	if !ok {
-		return llm.Invalid("model", "Invalid model name passed in model=%s. Call `/v1/models` to view available models for your key.", c.model)
+		if err := c.awaken(name); err != nil {
+			return err
+		}
+		if m, ok = c.snap.Routes.Find(name); !ok {
+			return c.stillAsleep("unknown")
+		}
 	}
 	c.rec.Model = name
 	if m.Name != name && c.snap.Routes.Group(name) == nil && !strings.Contains(m.Name, "*") {
@@ -136,6 +141,13 @@ func (c *call) choose() *llm.Error {
 	}
 	c.target = m.Plan()
 	c.group = m.Name
+	if !c.principal.In(c.target.Groups) {
+		return c.principal.Denied(c.model)
+	}
+	if c.target.Running != nil {
+		c.target.Running.Add(1)
+		c.running = c.target.Running
+	}
 	if team := c.target.Info.TeamID; team != "" && team != c.principal.TeamID && !c.principal.Admin {
 		return c.principal.Denied(c.model)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ type modelEntry struct {
 	MaxOutputTokens int64  `json:"max_output_tokens,omitzero"`
 }
 
-// modelCreated is the constant that LiteLLM and LISA answer: a model has no date of birth.
+// modelCreated is the constant that LiteLLM answers: only models of the fleet have a date of birth.
 const modelCreated = 1677610602
 
 // anthropicEntry is one model in Anthropic's list form.
@@ -72,15 +73,20 @@ func (p *Proxy) ServeModels(w http.ResponseWriter, r *http.Request) {
 func (s *Snapshot) models(principal *auth.Principal, wildcards bool) []modelEntry {
 	out := []modelEntry{}
 	seen := map[string]bool{}
+	created := int64(modelCreated)
 	add := func(name, mode string, input, output int64) {
 		if !seen[name] && principal.MayCall(name) {
 			seen[name] = true
-			out = append(out, modelEntry{name, "model", modelCreated, "openai", mode, input, output})
+			out = append(out, modelEntry{name, "model", created, "openai", mode, input, output})
 		}
 	}
 	for _, name := range s.Routes.Names() {
 		m := s.Routes.Group(name)
 		d := m.Deployments[0]
+		if !principal.In(d.Groups) {
+			continue
+		}
+		created = cmp.Or(d.Created, modelCreated)
 		if !strings.Contains(name, "*") {
 			add(name, d.Mode, d.Price.MaxInput, d.Price.MaxOutput)
 			continue

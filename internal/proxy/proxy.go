@@ -5,6 +5,7 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 type Snapshot struct {
 	Auth     *auth.Directory
 	SignIn   SignIn
+	Asleep   map[string]Asleep // models that are known and do not serve now
 	Routes   *route.Table
 	Settings Settings
 	// Known lists what is known of a provider's models, for lists of what a wildcard stands for; nil: nothing. Not on the hot path.
@@ -36,6 +38,8 @@ type Settings struct {
 	MaxFrame int   // bytes of one streamed event
 	// ClientCredentials allows api_key and api_base in a request body (general_settings.allow_client_side_credentials).
 	ClientCredentials bool
+	// WakeTimeout is how long a call of a sleeping model is held.
+	WakeTimeout time.Duration
 	// RefuseUnpriced refuses calls of models without a known price (weir.limits.unpriced_models).
 	RefuseUnpriced bool
 	// EnforceUser refuses calls that name no end user, RejectTags those that bring tags (general_settings).
@@ -60,7 +64,9 @@ type Proxy struct {
 	public  *egress.Client // for addresses that users give: images
 	journal Journal
 	limits  *limit.Limiter
-	open    *usage.Open // nil: nobody watches the calls in flight
+	wake    func(ctx context.Context, model string) (bool, error)
+	swapped atomic.Pointer[chan struct{}] // closed when a new snapshot is in force
+	open    *usage.Open                   // nil: nobody watches the calls in flight
 	metrics *Metrics
 	log     *slog.Logger
 	now     func() time.Time
@@ -76,6 +82,8 @@ type Options struct {
 	Journal Journal
 	Limits  *limit.Limiter
 	Open    *usage.Open
+	// Wake starts a sleeping model and reports whether it is on its way; nil: there are none.
+	Wake    func(ctx context.Context, model string) (bool, error)
 	Metrics *Metrics
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -84,14 +92,20 @@ type Options struct {
 
 // New makes a Proxy that serves the snapshot.
 func New(o Options, s *Snapshot) *Proxy {
-	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, limits: o.Limits, open: o.Open, metrics: o.Metrics, log: o.Log, now: o.Now,
+	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, limits: o.Limits, open: o.Open, wake: o.Wake, metrics: o.Metrics, log: o.Log, now: o.Now,
 		failures: auth.NewFailures(auth.FailureOptions{}, o.Now), version: []string{o.Version}}
 	p.snap.Store(s)
+	first := make(chan struct{})
+	p.swapped.Store(&first)
 	return p
 }
 
 // Swap puts a new snapshot in place; calls that run keep the old one.
-func (p *Proxy) Swap(s *Snapshot) { p.snap.Store(s) }
+func (p *Proxy) Swap(s *Snapshot) {
+	p.snap.Store(s)
+	next := make(chan struct{})
+	close(*p.swapped.Swap(&next))
+}
 
 // Snapshot is the one in force.
 func (p *Proxy) Snapshot() *Snapshot { return p.snap.Load() }

@@ -37,6 +37,13 @@ type Deployment struct {
 	Info   config.ModelInfo
 	Params config.Params
 
+	// Groups may call it, a group of the caller's at least; empty: everybody.
+	Groups []string
+	// Running counts its model's calls in flight; nil: nobody wants to know.
+	Running *atomic.Int64
+	// Created is when the model was made, in Unix seconds; 0: not known.
+	Created int64
+
 	// missing has a bit for each dialect whose path the upstream answered 404: a wrong guess is learnt, not repeated.
 	missing *atomic.Uint32
 }
