@@ -265,11 +265,11 @@ func TestServer_clientLeaves(t *testing.T) {
 
 // TestServer_clientAcceptsNothing holds that a client that stops reading is cut, and that one that reads slowly is not.
 func TestServer_clientAcceptsNothing(t *testing.T) {
-	ended := make(chan [2]error, 1)
-	const size, limit = 16 << 20, 200 * time.Millisecond
+	const size, limit = 16 << 20, 500 * time.Millisecond
+	ended := map[string]chan [2]error{}
 	_, addr := serve(t, &http.Server{}, limit, func(w http.ResponseWriter, r *http.Request) {
 		var err error
-		if r.URL.Path == "/whole" {
+		if strings.HasPrefix(r.URL.Path, "/whole") {
 			_, err = w.Write(make([]byte, size))
 		} else {
 			some := make([]byte, 1000)
@@ -279,56 +279,60 @@ func TestServer_clientAcceptsNothing(t *testing.T) {
 				}
 			}
 		}
-		ended <- [2]error{err, r.Context().Err()}
+		ended[r.URL.Path] <- [2]error{err, r.Context().Err()}
 	})
 	tr := &http.Transport{Protocols: new(http.Protocols)}
 	tr.Protocols.SetUnencryptedHTTP2(true)
-	defer tr.CloseIdleConnections()
-	for _, path := range []string{"/whole", "/stream"} {
-		open := map[string]func() io.Reader{
-			"lean": func() io.Reader {
-				c := dial(t, addr)
-				fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path)
-				return c
-			},
-			"net/http": func() io.Reader {
-				c := dial(t, addr)
-				fmt.Fprintf(c, "GET %s HTTP/1.0\r\n\r\n", path)
-				return c
-			},
-			"HTTP/2": func() io.Reader {
-				resp, err := (&http.Client{Transport: tr}).Get("http://" + addr + path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { resp.Body.Close() })
-				return resp.Body
-			},
+	t.Cleanup(tr.CloseIdleConnections)
+	say := func(t *testing.T, text string) io.Reader {
+		c := dial(t, addr)
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
 		}
-		for how, begin := range open {
-			begin()
-			if e := <-ended; e[0] == nil || e[1] == nil && how != "HTTP/2" {
-				t.Errorf("%s %s, unread: write %v, context %v", how, path, e[0], e[1])
-			} else if how == "lean" && !errors.Is(e[0], os.ErrDeadlineExceeded) {
-				t.Errorf("%s %s, unread: %v", how, path, e[0])
+		return c
+	}
+	servers := map[string]func(t *testing.T, path string) io.Reader{
+		"lean": func(t *testing.T, path string) io.Reader {
+			return say(t, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		},
+		"std": func(t *testing.T, path string) io.Reader { return say(t, "GET "+path+" HTTP/1.0\r\n\r\n") },
+		"http2": func(t *testing.T, path string) io.Reader {
+			resp, err := (&http.Client{Transport: tr}).Get("http://" + addr + path)
+			if err != nil {
+				t.Fatal(err)
 			}
-			// The whole takes longer than the limit, but something is read all the time.
-			r := begin()
-			tick := time.NewTicker(limit / 20)
-			buf := make([]byte, size/50)
-			for range 40 {
-				<-tick.C
-				if _, err := io.ReadFull(r, buf); err != nil {
-					t.Fatalf("%s %s, read slowly: %v", how, path, err)
+			t.Cleanup(func() { resp.Body.Close() })
+			return resp.Body
+		},
+	}
+	for how, begin := range servers {
+		for _, path := range []string{"/whole/" + how, "/stream/" + how} {
+			over := make(chan [2]error, 1)
+			ended[path] = over
+			t.Run(path, func(t *testing.T) {
+				t.Parallel() // all wait, none works: and none begins before the map is whole
+				begin(t, path)
+				if e := <-over; !errors.Is(e[0], os.ErrDeadlineExceeded) && how == "lean" || e[0] == nil || e[1] == nil && how != "http2" {
+					t.Errorf("unread: write %v, context %v", e[0], e[1])
 				}
-			}
-			tick.Stop()
-			if _, err := io.Copy(io.Discard, r); err != nil {
-				t.Errorf("%s %s, read slowly: %v", how, path, err)
-			}
-			if e := <-ended; e[0] != nil {
-				t.Errorf("%s %s, read slowly: %v", how, path, e[0])
-			}
+				// The whole takes longer than the limit, but something is read all the time.
+				r := begin(t, path)
+				tick := time.NewTicker(limit / 20)
+				defer tick.Stop()
+				buf := make([]byte, size/50)
+				for range 40 {
+					<-tick.C
+					if _, err := io.ReadFull(r, buf); err != nil {
+						t.Fatalf("read slowly: %v", err)
+					}
+				}
+				if _, err := io.Copy(io.Discard, r); err != nil {
+					t.Errorf("read slowly: %v", err)
+				}
+				if e := <-over; e[0] != nil {
+					t.Errorf("read slowly: %v", e[0])
+				}
+			})
 		}
 	}
 }
