@@ -136,7 +136,7 @@ func connectSQLite(path string, o Options) (*Store, error) {
 			"cache_size(-512)", "journal_size_limit(16777216)"}, extra...), "_txlock": {"immediate"}}
 		return sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
 	}
-	write, err := open()
+	write, err := open("cache_size(-2048)") // room for the ends of all indexes of the records: a tenth of what storing one costs
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
