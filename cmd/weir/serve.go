@@ -20,6 +20,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 	configPath := f.String("config", "", "LiteLLM's config.yaml; without it Weir serves demo and the providers found in the environment")
 	host := f.String("host", "", "address to listen on (default: all)")
 	port := f.Int("port", -1, "port to listen on; 0 takes a free one (default 4000)")
+	admin := f.String("admin-listen", "", "host:port of the admin door (default 127.0.0.1:4001)")
 	dataDir := f.String("data-dir", "", "directory of database, journal and generated key (default weir-data)")
 	masterKey := f.String("master-key", "", "key that may do everything; better set as WEIR_MASTER_KEY, where ps can't see it")
 	tlsCert := f.String("tls-cert", "", "file with the certificate chain in PEM: serve HTTPS")
@@ -49,7 +50,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 		tune()
 	}
 	started := time.Now()
-	a, _, err := app.New(ctx, app.Options{ConfigPath: *configPath, Host: *host, Port: *port, DataDir: *dataDir, MasterKey: *masterKey,
+	a, _, err := app.New(ctx, app.Options{ConfigPath: *configPath, Host: *host, Port: *port, AdminListen: *admin, DataDir: *dataDir, MasterKey: *masterKey,
 		TLSCert: *tlsCert, TLSKey: *tlsKey, ShutdownTimeout: *shutdown, Pprof: *pprof, Version: version, Env: env, Log: log})
 	if err != nil {
 		return err

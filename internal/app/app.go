@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,13 +19,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/api"
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/cluster"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/egress"
 	"github.com/weir-gateway/weir/internal/fleet"
-	"github.com/weir-gateway/weir/internal/ingress"
 	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/mock"
 	"github.com/weir-gateway/weir/internal/provider"
@@ -39,11 +40,18 @@ const DemoHost = "demo.weir.internal"
 // lastDrain is how long a stop waits for the database to take the last records; what it does not take stays in the journal.
 const lastDrain = 5 * time.Second
 
+// server is an open door.
+type server interface {
+	Shutdown(context.Context) error
+	Close() error
+}
+
 // Options say how to start. What the command line sets wins over the configuration file.
 type Options struct {
 	ConfigPath      string
 	Host            string // empty: the configuration's
 	Port            int    // -1: the configuration's; 0: any free one
+	AdminListen     string // host:port of the admin door; empty: the configuration's
 	DataDir         string
 	MasterKey       string
 	TLSCert, TLSKey string
@@ -67,6 +75,7 @@ type App struct {
 	accounts accounts
 	fleet    *fleet.Fleet
 	running  running
+	replicas atomic.Int64 // alive on this database
 	limits   *limit.Limiter
 	open     *usage.Open // nil: there are no other replicas to tell of calls in flight
 	zone     *time.Location
@@ -85,7 +94,7 @@ type App struct {
 	// Generated says that the master key was made by this start, and so must be shown once.
 	Generated bool
 
-	servers   []*ingress.Server
+	servers   []server
 	listeners *listeners
 	reloading sync.Mutex
 	closing   chan struct{}
@@ -182,7 +191,9 @@ func (a *App) openData(ctx context.Context) error {
 	a.stopDrain = stop
 	a.drainer = usage.NewDrainer(a.journal, books{a.store, a}, a.log)
 	a.zone = zone(a.Config().LiteLLM.Timezone)
-	a.limits = limit.New(limit.Options{Now: a.o.Now, Zone: a.zone, Crossed: a.alert})
+	if err := a.openLimits(); err != nil {
+		return err
+	}
 	a.accounts.store = a.store
 	if a.store.Engine() == "postgresql" {
 		a.open = new(usage.Open)
@@ -193,6 +204,24 @@ func (a *App) openData(ctx context.Context) error {
 	}
 	a.background.Go(func() { a.drainer.Run(drain) })
 	a.background.Go(func() { member.Run(drain) })
+	return nil
+}
+
+// openLimits makes the limiter: in memory, or shared through Redis.
+func (a *App) openLimits() error {
+	o := limit.Options{Now: a.o.Now, Zone: a.zone, Crossed: a.alert}
+	if address := a.Config().Redis().Reveal(); address != "" {
+		dial, err := limit.Dial(address)
+		if err != nil {
+			return fmt.Errorf("router_settings.redis_url: %w", err)
+		}
+		o.Shared = &limit.Shared{Dial: dial, Replica: a.journal.ID() + "-" + rand.Text()[:8], Gone: limit.Policy(a.Config().Weir.RedisGone),
+			Replicas: func() int { return int(a.replicas.Load()) }, Log: a.log}
+		o.Seed = func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error) {
+			return a.store.Spends(ctx, subjects...)
+		}
+	}
+	a.limits = limit.New(o)
 	return nil
 }
 
@@ -298,6 +327,9 @@ func (a *App) Close() {
 			if err := a.store.Close(); err != nil {
 				a.log.Error("database not closed cleanly", "error", err)
 			}
+		}
+		if a.limits != nil {
+			a.limits.Close()
 		}
 		if a.tokens != nil {
 			a.tokens.Close()

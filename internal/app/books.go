@@ -81,7 +81,7 @@ func (m meeting) ExpireReplica(ctx context.Context, id string, now int64) (int, 
 // join makes this process a member among the replicas on its database.
 func (a *App) join() *cluster.Member {
 	o := cluster.Options{Self: cluster.Replica{ID: a.journal.ID(), Address: a.Config().Weir.Listen}, Store: meeting{a.store, a}, Open: a.open,
-		Now: a.o.Now, Log: a.log, Books: a.keepBooks}
+		Now: a.o.Now, Log: a.log, Books: a.keepBooks, Replicas: func(n int) { a.replicas.Store(int64(n)) }}
 	if a.open != nil {
 		o.Poll = a.changed
 	}

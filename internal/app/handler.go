@@ -48,6 +48,14 @@ func (a *App) handler() http.Handler {
 	})
 }
 
+// adminDoor is the second door: LISA's management API at its root.
+func (a *App) adminDoor() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health/liveliness", alive)
+	mux.HandleFunc("GET /health/readiness", a.ready)
+	return mux
+}
+
 // notFound answers in LiteLLM's form; a known path with a wrong method is a 405.
 func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	status, body := http.StatusNotFound, `{"detail":"Not Found"}`

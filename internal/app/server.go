@@ -10,15 +10,18 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/ingress"
 )
 
-// listeners are the sockets of the user door.
+// listeners are the sockets of the two doors.
 type listeners struct {
-	user net.Listener
-	cert *certificate
+	user  net.Listener
+	admin net.Listener // nil: its default port is taken, by another Weir as a rule
+	cert  *certificate
 }
 
 // listen opens the sockets, so that a port that is taken is known before anything is promised.
@@ -32,6 +35,9 @@ func (a *App) listen() error {
 		return fmt.Errorf("listen: %w (another address is set with --host and --port, or WEIR_HOST and WEIR_PORT)", err)
 	}
 	a.listeners = &listeners{user: l}
+	if err := a.listenAdmin(); err != nil {
+		return err
+	}
 	cert, key := a.o.TLSCert, a.o.TLSKey
 	if cert == "" && key == "" {
 		cert, key = a.Config().Weir.TLS.Cert, a.Config().Weir.TLS.Key
@@ -46,6 +52,36 @@ func (a *App) listen() error {
 		}
 	}
 	return nil
+}
+
+// listenAdmin opens the admin door. Where nobody chose its address and the default is taken, there is none: two Weirs run side by side, and
+// the user door has it all under /api.
+func (a *App) listenAdmin() error {
+	address := a.o.AdminListen
+	if address == "" {
+		address = a.Config().Weir.AdminListen
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("the admin door's address: %w: give host:port, as in 127.0.0.1:4001", err)
+	}
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		a.listeners.admin = l
+	case a.o.AdminListen == "" && address == config.Default(a.o.Env).Weir.AdminListen && errors.Is(err, syscall.EADDRINUSE):
+		a.log.Warn("no admin door: its default address is taken; set another with --admin-listen or WEIR_ADMIN_LISTEN, or use /api on the user door", "address", address)
+	default:
+		return fmt.Errorf("listen: %w (another address of the admin door is set with --admin-listen or WEIR_ADMIN_LISTEN)", err)
+	}
+	return nil
+}
+
+// AdminURL is the address to reach the admin door at from this machine; empty: there is none.
+func (a *App) AdminURL() string {
+	if a.listeners.admin == nil {
+		return ""
+	}
+	return "http://" + a.listeners.admin.Addr().String()
 }
 
 // address is where the user door listens: the command line's host and port over the configuration's.
@@ -96,7 +132,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	server := ingress.New(s, a.Config().Weir.Timeouts.Client)
 	a.servers = append(a.servers, server)
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() {
 		var err error
 		if s.TLSConfig != nil {
@@ -106,6 +142,14 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		failed <- err
 	}()
+	if a.listeners.admin != nil {
+		door := &http.Server{Handler: a.adminDoor(), ReadHeaderTimeout: 30 * time.Second, ErrorLog: s.ErrorLog}
+		a.servers = append(a.servers, door)
+		go func() { failed <- door.Serve(a.listeners.admin) }()
+	}
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	a.background.Go(func() { a.fleet.Run(serving) })
 	a.background.Go(a.watch)
 	select {
 	case <-ctx.Done():
@@ -119,6 +163,9 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) shutdown() {
 	if a.listeners != nil && len(a.servers) == 0 {
 		_ = a.listeners.user.Close() // never served
+		if a.listeners.admin != nil {
+			_ = a.listeners.admin.Close()
+		}
 		return
 	}
 	deadline := a.o.ShutdownTimeout

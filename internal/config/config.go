@@ -111,6 +111,13 @@ type General struct {
 type Router struct {
 	Timeout         time.Duration    `yaml:"timeout" default:"0s" doc:"longest time an upstream call may take; 0: litellm_settings.request_timeout"`
 	StreamTimeout   time.Duration    `yaml:"stream_timeout" default:"0s" doc:"longest wait for the first byte of a stream; 0: weir.timeouts.first_byte"`
+	RedisURL        Secret           `yaml:"redis_url" doc:"Redis or Valkey that makes limits and budgets common to all replicas: redis://user:password@host:port/db, rediss:// for TLS. REDIS_URL sets it too"`
+	RedisHost       string           `yaml:"redis_host" doc:"its host, where there is no URL; REDIS_HOST sets it too"`
+	RedisPort       string           `yaml:"redis_port" doc:"its port; empty: 6379. REDIS_PORT sets it too"`
+	RedisUsername   string           `yaml:"redis_username" doc:"user at it; REDIS_USERNAME sets it too"`
+	RedisPassword   Secret           `yaml:"redis_password" doc:"password at it; REDIS_PASSWORD sets it too"`
+	RedisDB         string           `yaml:"redis_db" doc:"number of its database; REDIS_DB sets it too"`
+	RedisSSL        string           `yaml:"redis_ssl" doc:"true: connect with TLS; REDIS_SSL sets it too"`
 	ModelGroupAlias map[string]Alias `yaml:"model_group_alias" doc:"other public names of models: {alias: model} or {alias: {model: name, hidden: true}}"`
 }
 
@@ -129,6 +136,7 @@ type Weir struct {
 	Timeouts        Timeouts      `yaml:"timeouts" doc:"how long an upstream may take, and a client; a number is seconds"`
 	Limits          Limits        `yaml:"limits" doc:"what a request may be"`
 	PriceMap        string        `yaml:"price_map" doc:"file of model prices in LiteLLM's schema, consulted before the built-in one"`
+	RedisGone       string        `yaml:"redis_gone" default:"local" doc:"what holds while Redis can't be reached: local (each replica serves its share of every limit), open (nobody is refused, all is counted) or closed (callers with a limit get a 503)"`
 	Pprof           bool          `yaml:"pprof" default:"false" doc:"serve /debug/pprof to admins"`
 	Log             Log           `yaml:"log" doc:"the log, on standard error"`
 	TLS             TLS           `yaml:"tls" doc:"serve HTTPS"`

@@ -80,9 +80,7 @@ var laterKeys = map[string]map[string]string{
 		"team_alias_jwt_field": "claim with the team's alias", "org_alias_jwt_field": "claim with the organization's alias",
 	},
 	"router_settings": {
-		"routing_strategy": "how a deployment is chosen", "routing_strategy_args": "how a deployment is chosen", "redis_host": "limits common to replicas",
-		"redis_port": "limits common to replicas", "redis_password": "limits common to replicas", "redis_db": "limits common to replicas",
-		"redis_url": "limits common to replicas", "redis_username": "limits common to replicas", "redis_ssl": "limits common to replicas",
+		"routing_strategy": "how a deployment is chosen", "routing_strategy_args": "how a deployment is chosen",
 		"enable_pre_call_checks": "context window and region checks", "enable_pre_call_check": "context window and region checks",
 		"optional_pre_call_checks": "further checks", "deployment_affinity_ttl_seconds": "sticky deployments", "fallbacks": "models to try when one fails",
 		"context_window_fallbacks": "models to try when a prompt is too long", "content_policy_fallbacks": "models to try when one refuses content",

@@ -268,6 +268,7 @@ func (l *loader) check(root *node) {
 		}
 	}
 	oneOf(weir.get("limits").get("unpriced_models"), "weir.limits.unpriced_models", c.Weir.Limits.Unpriced, "allow", "refuse")
+	oneOf(weir.get("redis_gone"), "weir.redis_gone", c.Weir.RedisGone, "local", "open", "closed")
 	oneOf(root.get("general_settings").get("token_rate_limit_type"), "general_settings.token_rate_limit_type", c.General.TokensCounted,
 		"total", "input", "output")
 	for name, status := range c.General.ErrorStatus {

@@ -53,6 +53,9 @@ func StartIn(t testing.TB, dir, yaml string, o app.Options) *Gateway {
 	}
 	o.ConfigPath, o.Host, o.Port, o.DataDir = g.config, "127.0.0.1", 0, dir
 	o.Version = "test"
+	if o.AdminListen == "" {
+		o.AdminListen = "127.0.0.1:0"
+	}
 	o.Log = slog.New(slog.NewTextHandler(g.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.MasterKey == "" {
 		o.MasterKey = MasterKey
