@@ -39,6 +39,12 @@ func (d *decoder) resolve(n *node, path string) (_ *node, ok bool) {
 	}
 	name := strings.TrimPrefix(s, envPrefix)
 	v, set := d.lookup(name)
+	if !set && strings.HasPrefix(path, "router_settings.redis_") {
+		// LiteLLM's default file names them; without Redis everything works, for each replica by itself.
+		d.report(Problem{Severity: Note, File: n.file, Line: n.line, Path: path,
+			Message: path + ": environment variable " + name + " is not set: limits are not shared through Redis"})
+		return n, false
+	}
 	if !set {
 		d.fail(n, path, "environment variable %s is not set", name)
 		return n, false
