@@ -36,8 +36,8 @@ type Principal struct {
 	Member *account.Member // of Team
 	Org    *account.Organization
 
-	// Bound is everything that bounds the caller, the gateway's own limits included; nil for the master key. A call's customer and tags have
-	// bounds of their own: Directory.Customer and Tag.
+	// Bound is everything that bounds the caller, the gateway's own limits included; the master key's only counts. nil: nothing is counted. A
+	// call's customer and tags have bounds of their own: Directory.Customer and Tag.
 	Bound *limit.Bound
 
 	Metadata map[string]any // the key's

@@ -29,7 +29,9 @@ func (d *Directory) Customer(user string) *Payer {
 		if user == "" || d.o.Limiter == nil || unlimited(l) {
 			return nil
 		}
-		return &Payer{Bound: d.bindOne(account.Subject{Kind: account.OfCustomer, ID: user}, "", l)}
+		s := account.Subject{Kind: account.OfCustomer, ID: user}
+		// There may be any number of them: only those that called last are kept. The rules change with what they come from.
+		return &Payer{Bound: d.o.Limiter.Cached(s, d.rules, func() []limit.Rule { return rulesFor(nil, s, names{}, l) })}
 	}
 	return pay(h, func(c *account.Customer) *Payer {
 		l := fill(d.Limits(c.Limits), d.Limits(d.o.CustomerLimits))
@@ -87,15 +89,44 @@ func (d *Directory) bind(p *Principal) *limit.Bound {
 		}
 	}
 	if u := p.User; u != nil {
-		l := d.Limits(u.Limits)
+		from := len(rules)
+		add(account.OfUser, u.ID, names{alias: u.Alias}, d.Limits(u.Limits))
 		if p.TeamID != "" && d.o.UserBudgetWithoutTeams {
-			l.MaxBudget, l.SoftBudget, l.Windows, l.ModelBudget = nil, nil, nil, nil
+			for i := range rules[from:] { // what the call costs is booked on the user all the same, so it must be counted
+				rules[from+i].Budget, rules[from+i].Soft = nil, nil
+			}
 		}
-		add(account.OfUser, u.ID, names{alias: u.Alias}, l)
 	}
 	if k := p.Key; k != nil {
 		add(account.OfKey, k.Hash, names{alias: k.Alias, name: k.Name, increase: k.TempIncrease, until: k.TempExpiry},
 			fill(d.Limits(k.Limits), d.Limits(d.o.KeyLimits)))
+	}
+	return d.o.Limiter.Bind(rules)
+}
+
+// bindMaster finds the counters of those whom the master key's calls are booked on, and who bound others. Nothing bounds the master key.
+func (d *Directory) bindMaster() *limit.Bound {
+	if d.o.Limiter == nil {
+		return nil
+	}
+	var rules []limit.Rule
+	count := func(s account.Subject, l account.Limits) {
+		if unlimited(l) {
+			return
+		}
+		from := len(rules)
+		rules = rulesFor(rules, s, names{}, l)
+		for i := range rules[from:] {
+			r := &rules[from+i]
+			*r = limit.Rule{Subject: r.Subject, RPM: limit.None, TPM: limit.None, Parallel: limit.None, Window: r.Window, Period: r.Period}
+		}
+	}
+	count(account.Subject{Kind: account.OfGateway}, d.Limits(d.o.Gateway))
+	if u, ok := d.users.get(id(MasterUser)); ok {
+		count(account.Subject{Kind: account.OfUser, ID: MasterUser}, d.Limits(u.Limits))
+	}
+	if len(rules) == 0 {
+		return nil
 	}
 	return d.o.Limiter.Bind(rules)
 }

@@ -154,3 +154,84 @@ func TestBound_changes(t *testing.T) {
 		t.Error("a tag without a row bounds nothing")
 	}
 }
+
+// What SQL books on an account must have been counted with it, whoever called: otherwise it would be taken off what others' calls settled.
+func TestBound_countsWhatIsBooked(t *testing.T) {
+	f := func(o Options, user account.Limits, other string, subject account.Subject) {
+		t.Helper()
+		l := limit.New(limit.Options{Now: func() time.Time { return noon }})
+		o.Limiter, o.Master = l, "sk-master"
+		d := NewDirectory(o, Rows{
+			Keys:  []account.Key{{Hash: Hash("sk-own"), UserID: "u"}, {Hash: Hash("sk-team"), UserID: "u", TeamID: "t"}, {Hash: Hash("sk-as-master"), UserID: MasterUser}},
+			Users: []account.User{{ID: "u", Limits: user}, {ID: MasterUser}},
+			Teams: []account.Team{{ID: "t"}},
+		})
+		d = d.Apply(Changes{Rows: Rows{Users: []account.User{{ID: MasterUser, Limits: user}}}})
+		call := func(key string, cost llm.Nanos) {
+			p, err := d.Authenticate(key, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r limit.Reservation
+			if refused := l.Reserve(t.Context(), &r, limit.Need{Model: "m", Start: noon.UnixMilli()}, p.Bound); refused != nil {
+				t.Fatalf("%+v", refused)
+			}
+			r.Settle(1, cost)
+		}
+		own := "sk-own"
+		if subject.ID == MasterUser {
+			own = "sk-as-master"
+		}
+		call(own, 30)
+		call(other, 20)
+		l.Drained([]account.Spend{{Subject: subject, Total: 20}}, []limit.Charge{{Subject: subject, Cost: 20, Start: noon.UnixMilli()}})
+		if st, _ := l.State(subject); st.Spent != 50 {
+			t.Errorf("%v: with a call of %s in SQL, %d are spent, want 50", subject, other, st.Spent)
+		}
+	}
+	budgets := account.Limits{MaxBudget: ptr(llm.Nanos(1000)), ModelBudget: map[string]account.ModelBudget{"m": {Limit: 900}}}
+	u := account.Subject{Kind: account.OfUser, ID: "u"}
+	f(Options{}, budgets, "sk-team", u)
+	f(Options{UserBudgetWithoutTeams: true}, budgets, "sk-team", u)
+	u.Model = "m"
+	f(Options{UserBudgetWithoutTeams: true}, budgets, "sk-team", u)
+	f(Options{Gateway: account.Limits{MaxBudget: ptr(llm.Nanos(1000))}}, account.Limits{}, "sk-master", account.Subject{Kind: account.OfGateway})
+	f(Options{}, budgets, "sk-master", account.Subject{Kind: account.OfUser, ID: MasterUser})
+}
+
+// A user of a token is bounded by the organization that the token names, as those who hold its keys are.
+func TestBound_organizationOfToken(t *testing.T) {
+	l := limit.New(limit.Options{Now: func() time.Time { return noon }})
+	d := NewDirectory(Options{Limiter: l}, Rows{Orgs: []account.Organization{{ID: "o", Limits: account.Limits{MaxBudget: ptr(llm.Nanos(100))}}},
+		Users: []account.User{{ID: "ann"}}})
+	p, err := verifier(t, &OIDC{Issuer: "http://i"}, newClock()).Principal(d, &Claims{Subject: "ann", Org: "o"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := refusal(l, "m", noon, 100, p.Bound); got != "organization o budget" {
+		t.Errorf("refused by %s", got)
+	}
+}
+
+// Customers without a row are many, and strangers choose their names: what is kept of them is bounded.
+func TestCustomer_unknown(t *testing.T) {
+	seeded := 0
+	l := limit.New(limit.Options{Now: func() time.Time { return noon }, Cache: 10, Seed: func(_ context.Context, s []account.Subject) ([]account.Spend, error) {
+		seeded += len(s)
+		return nil, nil
+	}})
+	d := NewDirectory(Options{Limiter: l, CustomerLimits: account.Limits{MaxBudget: ptr(llm.Nanos(5))}}, Rows{})
+	first := d.Customer("new").Bound
+	if d.Customer("new").Bound != first || seeded != 1 {
+		t.Errorf("bound anew at each call; SQL asked %d times", seeded)
+	}
+	for i := range 100 {
+		d.Customer(fmt.Sprint("stranger ", i))
+	}
+	if _, ok := l.State(account.Subject{Kind: account.OfCustomer, ID: "new"}); ok {
+		t.Error("the counters of every stranger are kept")
+	}
+	if got := refusal(l, "m", noon, 5, d.Customer("new").Bound); got != "end_user new budget" {
+		t.Errorf("refused by %s", got)
+	}
+}

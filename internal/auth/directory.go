@@ -151,6 +151,10 @@ func (d *Directory) Apply(c Changes) *Directory {
 			next.renew(n.id)
 		case aMember:
 			next.renewMember(n.id, x)
+		case aUser:
+			if n.id == MasterUser {
+				next.renewMaster()
+			}
 		case aCustomer:
 			b.customers = renewed(customers, b.customers, n.id)
 		case aTag:
@@ -261,6 +265,16 @@ func (d *Directory) renew(hash string) {
 		at, _ := parseDigest(old.Hash)
 		if was, ok := d.keys.get(at); ok && was.until != 0 && was.key == e.key {
 			d.keys.put(at, &entry{key: e.key, until: was.until})
+		}
+	}
+}
+
+// renewMaster lets the master key's principal be made anew at its next use.
+func (d *Directory) renewMaster() {
+	for at, k := range d.own {
+		if k == nil {
+			e, _ := d.keys.get(at)
+			d.keys.put(at, &entry{hidden: e.hidden})
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (v *Verifier) Principal(d *Directory, c *Claims, signup bool) (*Principal, 
 			break
 		}
 	}
-	p := d.ForUser(c.Subject, team)
+	p := d.ForUser(c.Subject, team, c.Org)
 	if p.User == nil && !v.o.Upsert && !c.Admin && !signup {
 		e := forbiddenToken("User doesn't exist in db. 'user_id'=%s. Create user via `/user/new` call.", c.Subject)
 		e.Param = "user_id"
@@ -167,10 +167,6 @@ func (v *Verifier) Principal(d *Directory, c *Claims, signup bool) (*Principal, 
 	}
 	p.UserEmail = cmp.Or(p.UserEmail, c.Email)
 	p.Groups = append(slices.Clip(p.Groups), c.Groups...)
-	if c.Org != "" && p.OrgID == "" {
-		p.OrgID = c.Org
-		p.Org, _ = d.orgs.get(id(c.Org))
-	}
 	p.Role = cmp.Or(c.Role, p.Role, account.InternalUser)
 	p.Admin = p.Role == account.ProxyAdmin
 	return p.admit(v.now())

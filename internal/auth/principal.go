@@ -11,7 +11,7 @@ import (
 // make builds the principal of a key; nil is the master key.
 func (d *Directory) make(k *account.Key) *Principal {
 	if k == nil {
-		return &Principal{UserID: MasterUser, KeyAlias: "master", Role: account.ProxyAdmin, Admin: true, rules: d.rules}
+		return &Principal{UserID: MasterUser, KeyAlias: "master", Role: account.ProxyAdmin, Admin: true, Bound: d.bindMaster(), rules: d.rules}
 	}
 	p := &Principal{
 		KeyHash: k.Hash, KeyAlias: k.Alias, KeyName: k.Name, UserID: k.UserID, TeamID: k.TeamID, OrgID: k.OrgID,
@@ -25,10 +25,14 @@ func (d *Directory) make(k *account.Key) *Principal {
 	return p
 }
 
-// ForUser is the principal of a user who calls without a key: one signed in, or behind a JWT; team may be empty. Without a row the user
-// has no role, and whoever vouches for them sets one on a copy. It is made anew at each call.
-func (d *Directory) ForUser(user, team string) *Principal {
+// ForUser is the principal of a user who calls without a key: one signed in, or behind a JWT; team and org may be empty, and the team's
+// organization counts before org. Without a row the user has no role, and whoever vouches for them sets one on a copy. It is made anew at
+// each call.
+func (d *Directory) ForUser(user, team, org string) *Principal {
 	p := &Principal{UserID: user, TeamID: team, rules: d.rules}
+	if t, ok := d.teams.get(id(team)); !ok || t.OrgID == "" {
+		p.OrgID = org
+	}
 	d.belong(p)
 	p.Bound = d.bind(p)
 	return p

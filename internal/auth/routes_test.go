@@ -88,7 +88,7 @@ func TestManage_signedIn(t *testing.T) {
 	d := NewDirectory(Options{}, Rows{})
 	f := func(role, route string, want bool) {
 		t.Helper()
-		p := d.ForUser("new", "")
+		p := d.ForUser("new", "", "")
 		p.Role = role
 		method, path, _ := strings.Cut(route, " ")
 		if got := d.Manage(p, httptest.NewRequest(method, path, nil)); (got == nil) != want {
