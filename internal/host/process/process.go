@@ -108,19 +108,36 @@ func (h *Host) model(id string) *model {
 	return m
 }
 
+// hold gives a model, locked. One that was deleted while it was waited for is made again.
+func (h *Host) hold(id string) *model {
+	for {
+		m := h.model(id)
+		m.mu.Lock()
+		h.mu.Lock()
+		same := h.models[id] == m
+		h.mu.Unlock()
+		if same {
+			return m
+		}
+		m.mu.Unlock()
+	}
+}
+
 // dir is where a model's state and logs are.
 func (h *Host) dir(id string) string { return filepath.Join(h.o.Dir, dirName(id)) }
 
 // Ensure starts and stops servers until there are as many of the spec's generation as it wants. Old ones go when the new ones answer.
 func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, error) {
-	m := h.model(spec.ModelID)
-	m.mu.Lock()
+	m := h.hold(spec.ModelID)
 	defer m.mu.Unlock()
 	if m.failed != spec.Generation || spec.Replicas == 0 {
 		m.failure, m.failed = "", spec.Generation
 	}
 	h.bury(m, spec)
 	h.probe(ctx, m, spec)
+	if err := ctx.Err(); err != nil {
+		return fleet.Observed{}, err // what the probes found means nothing
+	}
 	var current, old []*server
 	ready := 0
 	for _, s := range m.servers {
@@ -137,7 +154,7 @@ func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 		}
 	}
 	if m.failure != "" {
-		h.stop(m, append(current, old...))
+		h.stop(m, current) // what runs of an earlier generation goes on: whether it shall is for the fleet to say
 	} else {
 		for range int(spec.Replicas) - len(current) {
 			if h.o.Now().Before(m.again) {
@@ -149,7 +166,15 @@ func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 			}
 		}
 		if extra := len(current) - int(spec.Replicas); extra > 0 {
-			slices.SortFunc(current, func(a, b *server) int { return b.Started.Compare(a.Started) }) // the youngest first
+			slices.SortFunc(current, func(a, b *server) int { // those that do not answer first, then the youngest
+				if a.Ready != b.Ready {
+					if b.Ready {
+						return -1
+					}
+					return 1
+				}
+				return b.Started.Compare(a.Started)
+			})
 			h.stop(m, current[:extra])
 		}
 		if ready >= int(spec.Replicas) {
@@ -248,8 +273,7 @@ func (h *Host) Health(container string) string {
 
 // Delete stops all servers of a model and, once they are gone, removes their state and logs.
 func (h *Host) Delete(_ context.Context, id string) (bool, error) {
-	m := h.model(id)
-	m.mu.Lock()
+	m := h.hold(id)
 	defer m.mu.Unlock()
 	m.servers = slices.DeleteFunc(m.servers, func(s *server) bool { return !s.alive() })
 	for _, s := range m.servers {

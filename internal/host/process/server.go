@@ -81,13 +81,15 @@ func launch(dir string, p Profile, spec fleet.Spec, now time.Time) (*server, err
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port))
+	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), mark+s.file)
 	if spec.ContainerConfig != nil {
 		for name, value := range spec.ContainerConfig.Environment {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
+	s.save() // before it runs: a gateway that dies right after the start finds it by its mark
 	if err := cmd.Start(); err != nil {
+		s.forget()
 		return nil, fmt.Errorf("the server could not be started: %w", err)
 	}
 	s.PID = cmd.Process.Pid
@@ -150,9 +152,16 @@ func adopt(dir string) ([]*server, error) {
 			return nil, err
 		}
 		s := &server{}
-		if json.Unmarshal(b, s) != nil || s.PID <= 1 {
+		if json.Unmarshal(b, s) != nil {
 			_ = os.Remove(f) // half written when the machine went down
 			continue
+		}
+		if s.PID <= 1 {
+			if s.PID = marked(f); s.PID <= 1 {
+				_ = os.Remove(f) // the gateway died before it was started
+				continue
+			}
+			s.Born = born(s.PID)
 		}
 		s.file, s.log = f, strings.TrimSuffix(f, ".json")+".log"
 		if !s.alive() {
@@ -162,6 +171,34 @@ func adopt(dir string) ([]*server, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// mark names, in a server's environment, the file of its state.
+const mark = "WEIR_SERVER_STATE="
+
+// marked finds the process that was started with a state file, 0 if there is none: the one that leads its session, for its workers have the
+// mark too.
+func marked(file string) int {
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	want := []byte(mark + file)
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		env, err := os.ReadFile("/proc/" + p.Name() + "/environ")
+		if err != nil {
+			continue
+		}
+		fields := stat(pid)
+		if len(fields) > 3 && fields[3] == p.Name() && slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, want) }) {
+			return pid
+		}
+	}
+	return 0
 }
 
 // alive reports whether the process still runs, and is the one that was started.

@@ -1,0 +1,151 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/hosttest"
+)
+
+// asServer makes the test binary a model server.
+const asServer = "WEIR_TEST_MODEL_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		serve()
+	}
+	os.Exit(m.Run())
+}
+
+// serve answers /health on the port it is given, until it is asked to end.
+func serve() {
+	fmt.Println("the model is loaded")
+	http.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
+	err := http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil)
+	fmt.Println(err)
+	os.Exit(1)
+}
+
+func TestConformance(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	profiles := map[string]Profile{
+		"tiny":   {Command: []string{self, "{modelId}"}},
+		"broken": {Command: []string{"sh", "-c", "echo the weights are torn >&2; exit 3"}},
+	}
+	client := &http.Client{Timeout: 2 * time.Second}
+	answers := func(url string) bool {
+		resp, err := client.Get(url)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}
+	dirs := map[string]string{}
+	dir := func(t *testing.T) string { // one for each case
+		if dirs[t.Name()] == "" {
+			dirs[t.Name()] = t.TempDir()
+		}
+		return dirs[t.Name()]
+	}
+	spec := func(id, container string) fleet.Spec {
+		return fleet.Spec{Generation: 1, Replicas: 1, Health: "/health", Definition: fleet.Definition{ModelID: id, ModelName: id, Container: &container,
+			ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}
+	}
+	hosttest.Run(t, hosttest.Setup{
+		New: func(t *testing.T) fleet.Host {
+			h, err := New(Options{Dir: dir(t), Profiles: profiles, Healthy: func(_ context.Context, url string) bool { return answers(url) }, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h
+		},
+		Spec:    func(id string) fleet.Spec { return spec(id, "tiny") },
+		Broken:  func(id string) fleet.Spec { return spec(id, "broken") },
+		Words:   "the weights are torn",
+		Settle:  func(*testing.T) { <-time.After(5 * time.Millisecond) },
+		Running: func(t *testing.T, id string) int { return len(pids(t, dir(t), id)) },
+		Left: func(t *testing.T, id string) []string {
+			left, err := filepath.Glob(filepath.Join(dir(t), dirName(id)) + "*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return left
+		},
+		Answers: func(_ *testing.T, url string) bool { return answers(url + "/health") },
+		Kill: func(t *testing.T, id string) {
+			if err := syscall.Kill(pids(t, dir(t), id)[0], syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		},
+		Said: "the model is loaded",
+	})
+}
+
+// TestAdopt_startedAndNotNoted: a gateway that died between the start of a server and the note of its pid finds it again.
+func TestAdopt_startedAndNotNoted(t *testing.T) {
+	dir := t.TempDir()
+	container := "tiny"
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := launch(dir, Profile{Command: []string{self}}, fleet.Spec{Generation: 7, Definition: fleet.Definition{ModelID: "m", Container: &container,
+		ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := s.PID
+	s.PID, s.Born = 0, ""
+	s.save() // as it was before the start
+	found, err := adopt(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 || found[0].PID != pid || found[0].Generation != 7 || !found[0].alive() {
+		t.Fatalf("found %+v, want the process %d", found, pid)
+	}
+	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for found[0].alive() {
+		<-time.After(time.Millisecond)
+	}
+	if found, err = adopt(dir); err != nil || len(found) != 0 {
+		t.Errorf("a dead one is adopted: %+v, %v", found, err)
+	}
+}
+
+// pids are the processes that run in a model's directory: each server's working directory is that.
+func pids(t *testing.T, dir, id string) []int {
+	t.Helper()
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, p := range all {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil || zombie(pid) {
+			continue
+		}
+		cwd, err := os.Readlink("/proc/" + p.Name() + "/cwd")
+		if err == nil && strings.TrimSuffix(cwd, " (deleted)") == filepath.Join(dir, dirName(id)) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
