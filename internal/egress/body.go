@@ -2,6 +2,7 @@ package egress
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"sync"
 )
@@ -59,6 +60,12 @@ func (m *memory) Read(p []byte) (int, error) {
 }
 
 func (m *memory) Close() error { return nil }
+
+// behind gives a head and the parts behind it, for a writer that does not change them.
+func (m *memory) behind(head []byte) net.Buffers {
+	all := m.all()
+	return append(append(make(net.Buffers, 0, 1+len(all)), head), all...)
+}
 
 // all gives the parts, and ends reading: for a writer that is done with them before the call is over.
 func (m *memory) all() [][]byte {

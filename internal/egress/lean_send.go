@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 )
 
 var errWriting = errors.New("the request is still being written")
 
-// send writes the request. A large body is left to a goroutine, whose end written reports.
+// send writes the request. Of a large body in memory it writes what the kernel takes at once, which is often all; the rest, and any other
+// large body, is left to a goroutine, whose end written reports: the upstream may want to be read before it reads on.
 func (x *call) send() error {
 	hp, _ := x.l.heads.Get().(*[]byte)
 	if hp == nil {
@@ -36,11 +36,30 @@ func (x *call) send() error {
 		give(b)
 		return err
 	}
+	if m := whole(body, size); m != nil {
+		rest, err := x.c.tryWrite(m.behind(b))
+		if err != nil || len(rest) == 0 {
+			give(b)
+			return err
+		}
+		return x.sendLater(body, func() error {
+			defer give(b)
+			_, err := rest.WriteTo(x.c.Conn)
+			return err
+		})
+	}
+	return x.sendLater(body, func() error {
+		defer give(b)
+		return x.sendLarge(b, body, size)
+	})
+}
+
+// sendLater leaves writing to a goroutine.
+func (x *call) sendLater(body io.ReadCloser, send func() error) error {
 	x.writing = make(chan error, 1)
 	go func() {
 		defer body.Close()
-		err := x.sendLarge(b, body, size)
-		give(b)
+		err := send()
 		x.writing <- err
 		if _, ok := errors.AsType[*bodyError](err); ok {
 			x.cut()
@@ -52,7 +71,9 @@ func (x *call) send() error {
 // sendNow writes head and body in one go.
 func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 	if m := whole(body, size); m != nil && size > joinBody {
-		return b, x.writeParts(b, m)
+		parts := m.behind(b)
+		_, err := parts.WriteTo(x.c.Conn)
+		return b, err
 	} else if m != nil {
 		for _, part := range m.all() {
 			b = append(b, part...)
@@ -71,19 +92,8 @@ func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 	return b, err
 }
 
-// writeParts writes the head and a body in memory without copying either.
-func (x *call) writeParts(head []byte, m *memory) error {
-	all := m.all()
-	parts := append(append(make(net.Buffers, 0, 1+len(all)), head), all...)
-	_, err := parts.WriteTo(x.c.Conn)
-	return err
-}
-
 // sendLarge writes while the caller reads.
 func (x *call) sendLarge(b []byte, body io.Reader, size int64) error {
-	if m := whole(body, size); m != nil {
-		return x.writeParts(b, m)
-	}
 	if _, err := x.c.Conn.Write(b); err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func TestAllocations(t *testing.T) {
 	}
 	whole := gateway(t, upstream(t, answerHead+"application/json\r\nContent-Length: "+strconv.Itoa(len(answerBody))+"\r\n\r\n"+answerBody))
 	f("a spliced call of 2 KB", 37, caller(t, whole, false, 2<<10))
-	f("a spliced call of 200 KB", 42, caller(t, whole, false, 200<<10))
+	f("a spliced call of 200 KB", 43, caller(t, whole, false, 200<<10))
 	short, long := gateway(t, upstream(t, chunked(1))), gateway(t, upstream(t, chunked(401)))
 	f("a spliced stream of one chunk", 44, caller(t, short, true, 2<<10))
 	// 400 chunks more must cost next to nothing: what remains is how they fall into reads.
