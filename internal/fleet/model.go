@@ -34,9 +34,9 @@ type Definition struct {
 	Type         string    `json:"modelType"` // textgen, imagegen, videogen, embedding
 	Streaming    bool      `json:"streaming"`
 	URL          *string   `json:"modelUrl"`
-	Features     []Feature `json:"features"`
-	Groups       []string  `json:"allowedGroups"` // empty: everyone
-	HostingType  string    `json:"hostingType"`   // third_party, lisa_hosted, internal_hosted
+	Features     []Feature `json:"features,omitzero"`
+	Groups       []string  `json:"allowedGroups,omitzero"` // empty: everyone
+	HostingType  string    `json:"hostingType"`            // third_party, lisa_hosted, internal_hosted
 	Container    *string   `json:"inferenceContainer"`
 	InstanceType *string   `json:"instanceType"`
 
@@ -45,6 +45,8 @@ type Definition struct {
 	LoadBalancer    *LoadBalancer    `json:"loadBalancerConfig"`
 
 	ContextWindow *int64 `json:"contextWindow"`
+
+	Guardrails map[string]Guardrail `json:"guardrailsConfig,omitzero"` // by the id that the administrator chose
 
 	// Beyond LISA's.
 	Host          string `json:"host,omitzero"` // process, ecs or kube; empty: the configured one
@@ -62,9 +64,19 @@ type Feature struct {
 	Overview string `json:"overview"`
 }
 
+// Guardrail is a guardrail of Bedrock that calls of a model pass (contract lisa.md A.1.4).
+type Guardrail struct {
+	Name        string   `json:"guardrailName"`
+	Identifier  string   `json:"guardrailIdentifier"`
+	Version     string   `json:"guardrailVersion"`
+	Mode        string   `json:"mode"` // pre_call, during_call, post_call
+	Description *string  `json:"description"`
+	Groups      []string `json:"allowedGroups"` // empty: everyone
+}
+
 // AutoScaling says how many servers a hosted model has. Durations are seconds.
 type AutoScaling struct {
-	BlockDeviceVolumeSize *int64    `json:"blockDeviceVolumeSize,omitempty"` // GiB
+	BlockDeviceVolumeSize *int64    `json:"blockDeviceVolumeSize,omitempty"` // GiB; nil: 50
 	MinCapacity           int64     `json:"minCapacity"`
 	MaxCapacity           int64     `json:"maxCapacity"`
 	DesiredCapacity       *int64    `json:"desiredCapacity,omitempty"`

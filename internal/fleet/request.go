@@ -39,9 +39,10 @@ type Update struct {
 	Streaming   *bool
 	Groups      *[]string
 	Features    *[]Feature
+	// Guardrails, if not nil, are all there are from now on.
+	Guardrails map[string]Guardrail
 
 	WakeOnRequest *bool
-	ContextWindow *int64
 	Schedule      *Schedule
 	NoSchedule    bool
 }
@@ -91,16 +92,19 @@ func (f *Fleet) Create(ctx context.Context, d Definition, apiKey string) (*Model
 
 // Delete asks for a model to be gone. An external model is gone when it returns; the servers of a hosted one follow. Asking again is no error.
 func (f *Fleet) Delete(ctx context.Context, id string) (*Model, error) {
-	m, err := f.change(ctx, id, func(m *Model) error {
+	_, m, err := f.change(ctx, id, func(m *Model) error {
 		m.Delete = true
+		if m.Status != Deleting {
+			m.Status, m.Reason = Deleting, ""
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	if !m.Hosted() {
-		for m != nil && f.o.Running(id) == 0 {
-			if _, err := f.Reconcile(ctx, m); err != nil {
+		for f.o.Running(id) == 0 {
+			if _, err := f.Reconcile(ctx, m); err != nil && !errors.Is(err, ErrConflict) {
 				return m, nil // the loop goes on from here
 			}
 			next, err := f.o.Store.Model(ctx, id)
@@ -118,18 +122,19 @@ func (f *Fleet) Delete(ctx context.Context, id string) (*Model, error) {
 }
 
 // change edits a model and stores it; a change by another in between is tried again, so that the rules hold for what is stored.
-func (f *Fleet) change(ctx context.Context, id string, edit func(*Model) error) (*Model, error) {
+// It gives the model as it was and as it is. edit must not change what the model points to: it puts changed copies in place.
+func (f *Fleet) change(ctx context.Context, id string, edit func(*Model) error) (before, after *Model, err error) {
 	for {
 		m, err := f.o.Store.Model(ctx, id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		was := m.Status
-		if err := edit(m); err != nil {
-			return nil, err
-		}
+		old, was := *m, m.Status
 		now := f.o.Now().UnixMilli()
 		m.Updated = now
+		if err := edit(m); err != nil {
+			return nil, nil, err
+		}
 		var events []Event
 		if m.Status != was {
 			m.Phase, m.PhaseAt = "", now
@@ -140,18 +145,28 @@ func (f *Fleet) change(ctx context.Context, id string, edit func(*Model) error) 
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		f.o.Changed(ctx)
 		f.Look(id)
-		return m, nil
+		return &old, m, nil
 	}
 }
 
-// Update changes a model by the contract's rules, in their order (lisa.md A.2.4). It returns the model as it is now; the servers follow.
-// Of two requests at once on one model, one wins and the other meets the state that the first left.
+// Update changes a model by the contract's rules, in their order (lisa.md A.2.4). It returns the model as it was before, as LISA answers;
+// the servers follow. Of two requests at once on one model, one wins and the other meets the state that the first left.
 func (f *Fleet) Update(ctx context.Context, id string, u Update) (*Model, error) {
-	return f.change(ctx, id, func(m *Model) error { return u.apply(m) })
+	before, _, err := f.change(ctx, id, func(m *Model) error { return u.apply(m) })
+	return before, err
+}
+
+// SetContextWindow notes how many tokens a model takes, in whatever state it is. It returns the model as it is now.
+func (f *Fleet) SetContextWindow(ctx context.Context, id string, tokens int64) (*Model, error) {
+	_, after, err := f.change(ctx, id, func(m *Model) error {
+		m.ContextWindow = &tokens
+		return nil
+	})
+	return after, err
 }
 
 func (u *Update) apply(m *Model) error {
@@ -319,11 +334,11 @@ func (u *Update) describe(m *Model) error {
 	if u.Features != nil {
 		m.Features = *u.Features
 	}
+	if u.Guardrails != nil {
+		m.Guardrails = u.Guardrails
+	}
 	if u.WakeOnRequest != nil {
 		m.WakeOnRequest = *u.WakeOnRequest
-	}
-	if u.ContextWindow != nil {
-		m.ContextWindow = u.ContextWindow
 	}
 	return u.reschedule(m)
 }

@@ -1,0 +1,141 @@
+package lisa
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+//go:embed openapi.json
+var openapiText []byte
+
+// openapi answers the OpenAPI document with this gateway's version, and with the prefix under which it was asked for as its server.
+func (a *API) openapi(c *call) (any, error) {
+	doc := map[string]jsontext.Value{}
+	if err := json.Unmarshal(openapiText, &doc); err != nil {
+		return nil, fmt.Errorf("openapi: %w", err)
+	}
+	info := map[string]any{}
+	if err := json.Unmarshal(doc["info"], &info); err != nil {
+		return nil, fmt.Errorf("openapi: %w", err)
+	}
+	if a.Version != "" {
+		info["version"] = a.Version
+	}
+	prefix := strings.TrimSuffix(strings.TrimSuffix(c.r.URL.Path, "/"), "/openapi.json")
+	if prefix == "" {
+		prefix = "/"
+	}
+	out := make(map[string]any, len(doc))
+	for name, v := range doc {
+		out[name] = v
+	}
+	out["info"], out["servers"] = info, []map[string]string{{"url": prefix}}
+	return out, nil
+}
+
+// docsPage shows the document to people; it asks nobody else for anything.
+var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Info.Title}}</title>
+<style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2024;background:#fff}
+h2{margin:2.2rem 0 .2rem;font-size:1.05rem}code{font-family:ui-monospace,monospace}.m{display:inline-block;min-width:4.5rem;font-weight:700}
+p{margin:.2rem 0}ul{margin:.2rem 0}pre{background:#f3f4f6;padding:.8rem;overflow:auto}
+@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#16181b}pre{background:#22262b}}
+</style></head><body>
+<h1>{{.Info.Title}}</h1><p>{{.Info.Description}} The same for programs: <a href="openapi.json">openapi.json</a>.</p>
+{{range .Operations}}<h2 id="{{.ID}}"><span class="m">{{.Method}}</span> <code>{{.Path}}</code></h2>
+<p>{{.Summary}}. {{.Description}}</p><ul>{{range .Answers}}<li><code>{{.Status}}</code> {{.Text}}</li>{{end}}</ul>
+{{end}}<h1>Schemas</h1>
+{{range .Schemas}}<h2 id="schema-{{.Name}}">{{.Name}}</h2><pre>{{.Text}}</pre>
+{{end}}</body></html>
+`))
+
+type operation struct {
+	Method, Path, ID, Summary, Description string
+	Answers                                []answer
+}
+
+type answer struct{ Status, Text string }
+
+type schema struct{ Name, Text string }
+
+// described is what the page needs of the document.
+type described struct {
+	Info struct {
+		Title       string `json:"title"`
+		Description string `json:"description"`
+	} `json:"info"`
+	Paths      map[string]map[string]jsontext.Value `json:"paths"`
+	Components struct {
+		Schemas   map[string]jsontext.Value `json:"schemas"`
+		Responses map[string]struct {
+			Description string `json:"description"`
+		} `json:"responses"`
+	} `json:"components"`
+}
+
+func (a *API) docs(*call) (any, error) {
+	var doc described
+	if err := json.Unmarshal(openapiText, &doc); err != nil {
+		return nil, fmt.Errorf("docs: %w", err)
+	}
+	data := struct {
+		Info       any
+		Operations []operation
+		Schemas    []schema
+	}{Info: doc.Info}
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		for _, method := range []string{"get", "post", "put", "delete"} {
+			v, ok := doc.Paths[path][method]
+			if !ok {
+				continue
+			}
+			op, err := doc.operation(v)
+			if err != nil {
+				return nil, err
+			}
+			op.Method, op.Path = strings.ToUpper(method), path
+			data.Operations = append(data.Operations, op)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(doc.Components.Schemas)) {
+		data.Schemas = append(data.Schemas, schema{name, string(doc.Components.Schemas[name])})
+	}
+	var out bytes.Buffer
+	if err := docsPage.Execute(&out, data); err != nil {
+		return nil, fmt.Errorf("docs: %w", err)
+	}
+	return page{"text/html; charset=utf-8", out.Bytes()}, nil
+}
+
+func (d *described) operation(v jsontext.Value) (operation, error) {
+	var in struct {
+		ID          string `json:"operationId"`
+		Summary     string `json:"summary"`
+		Description string `json:"description"`
+		Responses   map[string]struct {
+			Ref         string `json:"$ref"`
+			Description string `json:"description"`
+		} `json:"responses"`
+	}
+	if err := json.Unmarshal(v, &in); err != nil {
+		return operation{}, fmt.Errorf("docs: %w", err)
+	}
+	op := operation{ID: in.ID, Summary: in.Summary, Description: in.Description}
+	for _, status := range slices.Sorted(maps.Keys(in.Responses)) {
+		said := in.Responses[status]
+		if name, ok := strings.CutPrefix(said.Ref, "#/components/responses/"); ok {
+			said.Description = d.Components.Responses[name].Description
+		}
+		op.Answers = append(op.Answers, answer{status, said.Description})
+	}
+	return op, nil
+}
