@@ -8,7 +8,9 @@ package lisa
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/fleet"
@@ -98,6 +100,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, prefix string) {
 			return
 		}
 		c.p = p
+	}
+	if id != "" && (badID(id) != "" || !utf8.ValidString(id)) {
+		a.fail(w, r, unknownModel(strings.ToValidUTF8(id, "?"))) // nothing can be called so
+		return
 	}
 	out, err := rt.handle(a, c)
 	if err != nil {

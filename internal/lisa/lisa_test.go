@@ -183,7 +183,7 @@ func TestCreate_accepted(t *testing.T) {
 		t.Errorf("allowedGroups: %s", diff)
 	}
 	want := map[string]any{"g": map[string]any{"guardrailName": "n", "guardrailIdentifier": "i", "guardrailVersion": "DRAFT", "mode": "pre_call",
-		"description": nil, "allowedGroups": nil}}
+		"description": nil, "allowedGroups": []any{}}}
 	if diff := cmp.Diff(want, m["guardrailsConfig"]); diff != "" {
 		t.Errorf("guardrailsConfig (-want +got):\n%s", diff)
 	}
