@@ -209,17 +209,20 @@ func (a *App) openData(ctx context.Context) error {
 
 // openLimits makes the limiter: in memory, or shared through Redis.
 func (a *App) openLimits() error {
-	o := limit.Options{Now: a.o.Now, Zone: a.zone, Crossed: a.alert}
+	o := limit.Options{Now: a.o.Now, Zone: a.zone, Crossed: a.alert, Seed: func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error) {
+		return a.store.Spends(ctx, subjects...)
+	}}
+	alive := func() int { return int(a.replicas.Load()) }
+	if a.store.Engine() == "postgresql" {
+		o.Peers = alive
+	}
 	if address := a.Config().Redis().Reveal(); address != "" {
 		dial, err := limit.Dial(address)
 		if err != nil {
 			return fmt.Errorf("router_settings.redis_url: %w", err)
 		}
 		o.Shared = &limit.Shared{Dial: dial, Replica: a.journal.ID() + "-" + rand.Text()[:8], Gone: limit.Policy(a.Config().Weir.RedisGone),
-			Replicas: func() int { return int(a.replicas.Load()) }, Log: a.log}
-		o.Seed = func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error) {
-			return a.store.Spends(ctx, subjects...)
-		}
+			Replicas: alive, Log: a.log}
 	}
 	a.limits = limit.New(o)
 	return nil
@@ -318,6 +321,9 @@ func (a *App) Close() {
 			}
 			cancel()
 		}
+		if a.limits != nil {
+			a.limits.Close()
+		}
 		if a.journal != nil {
 			if err := a.journal.Close(); err != nil {
 				a.log.Error("journal not closed cleanly", "error", err)
@@ -327,9 +333,6 @@ func (a *App) Close() {
 			if err := a.store.Close(); err != nil {
 				a.log.Error("database not closed cleanly", "error", err)
 			}
-		}
-		if a.limits != nil {
-			a.limits.Close()
 		}
 		if a.tokens != nil {
 			a.tokens.Close()

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/account"
@@ -40,34 +42,43 @@ func (b books) SaveRecords(ctx context.Context, journal string, upTo usage.Posit
 // meeting is the database as replicas meet in it.
 type meeting struct {
 	*store.Store
-	a *App
+	a    *App
+	last map[string]bool // replicas that were there at the last look
 }
 
 // Heartbeat says that a replica is alive.
-func (m meeting) Heartbeat(ctx context.Context, r cluster.Replica) error {
+func (m *meeting) Heartbeat(ctx context.Context, r cluster.Replica) error {
 	return m.SaveReplica(ctx, store.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, Journal: r.ID})
 }
 
 // Replicas lists the living and the dead.
-func (m meeting) Replicas(ctx context.Context) ([]cluster.Replica, error) {
+func (m *meeting) Replicas(ctx context.Context) ([]cluster.Replica, error) {
 	rows, err := m.Store.Replicas(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]cluster.Replica, len(rows))
+	there := make(map[string]bool, len(rows))
 	for i, r := range rows {
 		out[i] = cluster.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen}
+		there[r.ID] = true
 	}
+	for id := range m.last {
+		if !there[id] {
+			m.a.limits.Closed(id)
+		}
+	}
+	m.last = there
 	return out, nil
 }
 
 // DeleteOpenCalls takes calls out of those in flight.
-func (m meeting) DeleteOpenCalls(ctx context.Context, _ string, ids []string) error {
+func (m *meeting) DeleteOpenCalls(ctx context.Context, _ string, ids []string) error {
 	return m.Store.DeleteOpenCalls(ctx, ids...)
 }
 
 // ExpireReplica charges what a replica left open.
-func (m meeting) ExpireReplica(ctx context.Context, id string, now int64) (int, error) {
+func (m *meeting) ExpireReplica(ctx context.Context, id string, now int64) (int, error) {
 	m.a.accounts.mu.Lock()
 	defer m.a.accounts.mu.Unlock()
 	lost, spends, err := m.Store.ExpireReplica(ctx, id, now)
@@ -75,17 +86,54 @@ func (m meeting) ExpireReplica(ctx context.Context, id string, now int64) (int, 
 		return 0, err
 	}
 	m.a.limits.Load(spends)
+	m.a.limits.Closed(id)
 	return len(lost), nil
 }
 
 // join makes this process a member among the replicas on its database.
 func (a *App) join() *cluster.Member {
-	o := cluster.Options{Self: cluster.Replica{ID: a.journal.ID(), Address: a.Config().Weir.Listen}, Store: meeting{a.store, a}, Open: a.open,
+	o := cluster.Options{Self: cluster.Replica{ID: a.journal.ID(), Address: a.Config().Weir.Listen}, Store: &meeting{Store: a.store, a: a}, Open: a.open,
 		Now: a.o.Now, Log: a.log, Books: a.keepBooks, Replicas: func(n int) { a.replicas.Store(int64(n)) }}
 	if a.open != nil {
-		o.Poll = a.changed
+		peers := peers{a: a}
+		o.Poll = peers.follow
 	}
 	return cluster.Join(o)
+}
+
+// lately is how long a budget that nobody calls on is still kept up to date; the first call after that makes it so again.
+const lately = time.Minute
+
+// peers is what other replicas on the database do.
+type peers struct {
+	a    *App
+	next time.Time // when to look at what they have spent
+}
+
+// follow takes in what others changed, and what they spent of the budgets that calls here use.
+func (p *peers) follow(ctx context.Context) error {
+	err := p.a.changed(ctx)
+	began := time.Now()
+	if began.Before(p.next) {
+		return err
+	}
+	subjects := p.a.limits.Lately(lately)
+	for chunk := range slices.Chunk(subjects, 300) {
+		err = errors.Join(err, p.a.loadSpends(ctx, chunk))
+	}
+	p.next = time.Now().Add(4 * time.Since(began)) // a fifth of the time at most
+	return err
+}
+
+// loadSpends tells the limiter what the database says was spent.
+func (a *App) loadSpends(ctx context.Context, subjects []account.Subject) error {
+	a.accounts.mu.Lock()
+	defer a.accounts.mu.Unlock()
+	spends, err := a.store.Spends(ctx, subjects...)
+	if err == nil {
+		a.limits.Load(spends)
+	}
+	return err
 }
 
 // keepBooks begins the budget windows that have ended.

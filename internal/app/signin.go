@@ -20,16 +20,25 @@ func (a *App) signIn(cfg *config.Config) (proxy.SignIn, []config.Problem) {
 	oidc := auth.OIDCOf(cfg)
 	switch {
 	case oidc == nil:
-		a.tokens, a.oidc = nil, nil
+		a.endTokens()
 	case a.tokens == nil || !reflect.DeepEqual(oidc, a.oidc):
 		tokens, err := auth.NewVerifier(oidc, a.factory.HTTP, a.o.Now)
 		if err != nil {
 			return s, []config.Problem{{Severity: config.Error, Path: "weir.oidc", Message: "weir.oidc: " + err.Error()}}
 		}
+		a.endTokens()
 		a.tokens, a.oidc = tokens, oidc
 	}
 	s.Tokens = a.tokens
 	return s, nil
+}
+
+// endTokens lets go of the verifier of settings that hold no more. Calls that still use it verify by the keys that it has.
+func (a *App) endTokens() {
+	if a.tokens != nil {
+		a.tokens.Close()
+	}
+	a.tokens, a.oidc = nil, nil
 }
 
 // saltKey is what secrets at rest are sealed under, and the secrets of issued AWS credentials derived from. As with LiteLLM it must never

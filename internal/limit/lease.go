@@ -218,7 +218,7 @@ func (s *shared) fly(m *meter, d dim, now, need, limit, waiting int64) *flight {
 	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	f.args = []string{kind, s.replica, number(s.dead.Milliseconds()), number(s.limbo.Milliseconds()), number(c.used), number(c.held),
-		number(max(0, c.lease.share)), number(c.start), number(limit), number(need), number(waiting), number(64 * need), total, "0"}
+		number(max(0, c.lease.share)), number(c.start), number(limit), number(need), number(waiting), number(64 * need), total, "0", s.closedBooks(d)}
 	return f
 }
 

@@ -4,7 +4,8 @@
 -- "r:<replica>" each: "used held idle seen". Of money, used is what the replica settled and SQL's total does not have yet.
 --
 -- ARGV: kind (r: windowed, p: parallel, b: money), replica, dead after (ms), charged after death for (ms), used, held, idle share kept, window id
--- (0: none), limit, needed (0: only telling), needed by calls waiting, wanted beyond, SQL's total, whether that was read just now (1).
+-- (0: none), limit, needed (0: only telling), needed by calls waiting, wanted beyond, SQL's total, whether that was read just now (1), and
+-- replicas whose books SQL has closed, as "name age" each (age: how long ago, ms): what was held by one before that is charged there.
 -- Gives: granted, window id, its age, used of all, held of all (idle shares included), idle of the others, tight, left, live replicas here.
 -- Granted is -1 where money is asked for that nobody has told SQL's total of: read it, and ask again.
 local kind, me = ARGV[1], 'r:' .. ARGV[2]
@@ -12,6 +13,9 @@ local dead, limbo = tonumber(ARGV[3]), tonumber(ARGV[4])
 local used, held, idle, id = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local limit, need, waiting, want = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local sql, fresh = tonumber(ARGV[13]), ARGV[14] == '1'
+
+local closed = {}
+for name, age in string.gmatch(ARGV[15], '(%S+) (%S+)') do closed[name] = tonumber(age) end
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -29,7 +33,11 @@ for i = 1, #all, 2 do
     local xu, xh, xi, seen = string.match(v, '(%S+) (%S+) (%S+) (%S+)')
     xu, xh, xi = tonumber(xu), tonumber(xh), tonumber(xi)
     local age = now - tonumber(seen)
-    if age <= dead then
+    local since = closed[string.match(k, '^r:(.*)%-[^-]*$') or '']
+    if kind == 'b' and since and age >= since then
+      xu, xh, xi = 0, 0, 0
+      redis.call('HDEL', KEYS[1], k)
+    elseif age <= dead then
       n = n + 1
     elseif kind == 'p' or (kind == 'b' and age > dead + limbo) then
       -- Its calls died with it, or what it did is in SQL by now.

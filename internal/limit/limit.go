@@ -41,6 +41,11 @@
 // one estimate for each replica, plus what others settled and SQL was not told yet. Afterwards every replica tells what it used, within 0.2 s,
 // and the totals come from SQL (Options.Seed): everything told is absolute, so nothing drifts.
 //
+// Without Shared, replicas that share an SQL database (Options.Peers) count requests, tokens and parallel calls each for itself. Of a budget
+// each of n lets its calls use an nth of what is left by what SQL knows, and is told several times a second what the others have spent (Lately,
+// Load). So n replicas cannot overspend a budget by more than what the others have in flight and not in SQL, and together, however many calls
+// come at once, by less than one estimate each plus (n-1)/n of what was left when those began.
+//
 // Keys, with K = <prefix>:{<kind>:<id>[:<model>]} as in weir:{api_key:<hash>:gpt-4o}, are the hashes K:requests, K:tokens,
 // K:max_parallel_requests and K:budget (fields: see lease.lua), and the sorted set <prefix>:replicas. All expire by themselves.
 package limit
@@ -66,6 +71,8 @@ type Options struct {
 	// Seed reads what subjects have spent from SQL: of customers when they first call, so that not all of them need to be in memory, and of anybody
 	// whom Redis does not know. nil: what Load and Drained told is all.
 	Seed func(ctx context.Context, subjects []account.Subject) ([]account.Spend, error)
+	// Peers tells how many replicas there are on the SQL database that Load's rows are from; nil: this is the only one.
+	Peers func() int
 	// Cache is how many subjects Cached keeps; 0: 10,000.
 	Cache int
 	// Shared makes limits and budgets common to several replicas; nil: what is counted here is all there is.
@@ -93,6 +100,8 @@ type Limiter struct {
 	tasks   sync.WaitGroup
 	cache   cache
 	shared  *shared // nil: memory only
+	peers   func() int
+	lately  lately
 
 	// meters holds every account that a rule or a spend row ever named. The hot path does not come here: bounds point at their meters.
 	mu     sync.RWMutex
@@ -109,7 +118,7 @@ func New(o Options) *Limiter {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	l := &Limiter{now: o.Now, zone: o.Zone, crossed: o.Crossed, started: o.Now().UnixMilli(), seed: o.Seed, meters: map[account.Subject]*meter{}, names: map[string]*headers{}}
+	l := &Limiter{now: o.Now, zone: o.Zone, crossed: o.Crossed, started: o.Now().UnixMilli(), seed: o.Seed, peers: o.Peers, meters: map[account.Subject]*meter{}, names: map[string]*headers{}}
 	l.cache.size = o.Cache
 	if o.Cache == 0 {
 		l.cache.size = 10_000

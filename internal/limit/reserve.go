@@ -70,7 +70,7 @@ func (l *Limiter) Reserve(ctx context.Context, r *Reservation, need Need, bounds
 }
 
 // reserveAs reserves as one of n replicas who know nothing of each other: each may use an nth of what is left. With n = 1 that is all of it;
-// with n = 0 nothing is refused, and everything counted.
+// with n = 0 nothing is refused, and everything counted. Where SQL has other replicas (Options.Peers), 1 means the only one but for money.
 func (l *Limiter) reserveAs(r *Reservation, n int64) *Refusal {
 	now := l.now().UnixMilli()
 	r.lock()
@@ -154,10 +154,14 @@ func (l *Limiter) check(r *Reservation, n, now int64) *Refusal {
 				continue
 			}
 			var base int64
+			part := n
 			if d == dMoney {
 				base = int64(e.m.total)
+				if n == 1 && l.peers != nil {
+					part = max(1, int64(l.peers()))
+				}
 			}
-			if (c.used+c.held)*n >= limit-base {
+			if (c.used+c.held)*part >= limit-base {
 				worst = worse(worst, l.refuse(e, d, limit, base+c.used, c.held, now))
 			}
 		}
@@ -207,6 +211,9 @@ func (l *Limiter) take(r *Reservation, now int64, leased bool) {
 			}
 		}
 		m.calls++
+		if l.peers != nil && len(h.e.budgets) > 0 {
+			l.lately.note(m, now)
+		}
 		if l.shared != nil {
 			l.shared.touch(m, false)
 		}

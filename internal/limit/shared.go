@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,8 @@ const (
 type Shared struct {
 	// Dial connects; see Dial. It is called until it succeeds, then no more.
 	Dial func() (rueidis.Client, error)
-	// Replica names this process among the others; it must never be used by another process, or again after a restart.
+	// Replica names this process among the others; it must never be used by another process, or again after a restart. It is the name that SQL
+	// knows the replica by (Limiter.Closed), a dash, and something without a dash that tells this start from earlier ones.
 	Replica string
 	// Prefix begins every key; "": weir.
 	Prefix string
@@ -54,6 +56,44 @@ type Shared struct {
 	// Limbo is how long the share of a dead replica stays charged to budgets, since it may have spent all of it unseen. By then whatever it did
 	// should have been charged in SQL by those who take over from the dead. 0: a minute.
 	Limbo time.Duration
+}
+
+// closedFor is how long it is remembered that a replica's books were closed; its counters on the server have expired by then.
+const closedFor = 12 * time.Minute
+
+// Closed tells that SQL has charged all that a replica, by its name there, left open: what is still on the server of its money counts no
+// more. Without it that stays charged for Shared.Limbo.
+func (l *Limiter) Closed(replica string) {
+	s := l.shared
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed == nil {
+		s.closed = map[string]time.Time{}
+	}
+	s.closed[replica] = time.Now()
+	for name, at := range s.closed {
+		if time.Since(at) > closedFor {
+			delete(s.closed, name)
+		}
+	}
+}
+
+// closedBooks is what the script is told of replicas whose books are closed.
+func (s *shared) closedBooks(d dim) string {
+	if d != dMoney {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out strings.Builder
+	for name, at := range s.closed {
+		// Both ends are rounded to milliseconds: what was told at the same moment counts as told later.
+		out.WriteString(name + " " + strconv.FormatInt(time.Since(at).Milliseconds()+2, 10) + " ")
+	}
+	return out.String()
 }
 
 const (
@@ -87,6 +127,7 @@ type shared struct {
 	mu     sync.Mutex
 	dirty  []*meter
 	urgent []*meter
+	closed map[string]time.Time // replicas whose books SQL has closed, and when, by the real clock
 
 	kick chan struct{}
 	stop chan struct{}

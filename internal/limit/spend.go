@@ -1,6 +1,9 @@
 package limit
 
 import (
+	"sync"
+	"time"
+
 	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/llm"
 )
@@ -97,6 +100,49 @@ func (m *meter) drain(cost llm.Nanos) {
 	if c.used < 0 && m.calls == 0 {
 		c.used = 0
 	}
+}
+
+// lately lists the meters with a budget that calls were reserved on, for those who ask what other replicas spent of it.
+type lately struct {
+	mu   sync.Mutex
+	list []*meter
+}
+
+// note puts a meter on the list. It is locked.
+func (n *lately) note(m *meter, now int64) {
+	if m.lately == 0 {
+		n.mu.Lock()
+		n.list = append(n.list, m)
+		n.mu.Unlock()
+	}
+	m.lately = now
+}
+
+// Lately gives the subjects with a budget that calls were reserved on within the time given: those of which this replica has to know what
+// others spend (see Options.Peers), several times a second, by Load.
+func (l *Limiter) Lately(within time.Duration) []account.Subject {
+	since := l.now().Add(-within).UnixMilli()
+	n := &l.lately
+	n.mu.Lock()
+	list := n.list
+	n.list = nil
+	n.mu.Unlock()
+	keep := list[:0]
+	out := make([]account.Subject, 0, len(list))
+	for _, m := range list {
+		m.mu.Lock()
+		if m.lately < since {
+			m.lately = 0
+		} else {
+			keep = append(keep, m)
+			out = append(out, m.subject)
+		}
+		m.mu.Unlock()
+	}
+	n.mu.Lock()
+	n.list = append(keep, n.list...)
+	n.mu.Unlock()
+	return out
 }
 
 // State is what a subject's counters say.
