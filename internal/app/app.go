@@ -27,6 +27,7 @@ import (
 	"github.com/weir-gateway/weir/internal/egress"
 	"github.com/weir-gateway/weir/internal/fleet"
 	"github.com/weir-gateway/weir/internal/limit"
+	"github.com/weir-gateway/weir/internal/lisa"
 	"github.com/weir-gateway/weir/internal/mock"
 	"github.com/weir-gateway/weir/internal/provider"
 	"github.com/weir-gateway/weir/internal/proxy"
@@ -65,30 +66,32 @@ type Options struct {
 
 // App is one running gateway.
 type App struct {
-	o        Options
-	log      *slog.Logger
-	cfg      atomic.Pointer[config.Config] // a reload swaps it
-	lock     *os.File
-	store    *store.Store
-	journal  *usage.Journal
-	drainer  *usage.Drainer
-	accounts accounts
-	fleet    *fleet.Fleet
-	running  running
-	replicas atomic.Int64 // alive on this database
-	limits   *limit.Limiter
-	open     *usage.Open // nil: there are no other replicas to tell of calls in flight
-	zone     *time.Location
-	tokens   *auth.Verifier // nil: no tokens are taken
-	oidc     *auth.OIDC     // its settings
-	api      *api.API
-	prices   *usage.Prices
-	egress   *egress.Client
-	public   *egress.Client
-	factory  provider.Factory
-	proxy    *proxy.Proxy
-	registry *prometheus.Registry
-	found    []provider.Found
+	o          Options
+	log        *slog.Logger
+	cfg        atomic.Pointer[config.Config] // a reload swaps it
+	lock       *os.File
+	store      *store.Store
+	journal    *usage.Journal
+	drainer    *usage.Drainer
+	accounts   accounts
+	fleet      *fleet.Fleet
+	lisa       *lisa.API
+	containers func(name string) bool // inferenceContainers that can be run
+	running    running
+	replicas   atomic.Int64 // alive on this database
+	limits     *limit.Limiter
+	open       *usage.Open // nil: there are no other replicas to tell of calls in flight
+	zone       *time.Location
+	tokens     *auth.Verifier // nil: no tokens are taken
+	oidc       *auth.OIDC     // its settings
+	api        *api.API
+	prices     *usage.Prices
+	egress     *egress.Client
+	public     *egress.Client
+	factory    provider.Factory
+	proxy      *proxy.Proxy
+	registry   *prometheus.Registry
+	found      []provider.Found
 
 	masterKey string
 	// Generated says that the master key was made by this start, and so must be shown once.
@@ -154,6 +157,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	if err = a.openFleet(); err != nil {
 		return nil, problems, err
 	}
+	a.openLISA(sealer)
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}

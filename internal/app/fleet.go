@@ -47,6 +47,7 @@ func (a *App) openFleet() error {
 	if err != nil {
 		return err
 	}
+	a.containers = local.Knows
 	a.fleet = fleet.New(fleet.Options{
 		Store: a.store.Fleet(), Hosts: map[string]fleet.Host{"process": local}, DefaultHost: c.Host, Probe: a.firstCall, ProbeExternal: c.ProbeExternal,
 		Changed: a.tellChanged, Running: func(id string) int64 { return a.running.of(id).Load() }, Lead: a.leadsFleet,
@@ -100,6 +101,7 @@ func (a *App) firstCall(ctx context.Context, m *fleet.Model, url string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, firstCall)
 	defer cancel()
+	route.NewTable([]*route.Deployment{d}, nil, a.price) // which makes it ready for use
 	if m.Type == "imagegen" || m.Type == "videogen" {
 		return nil // a picture is not a small call
 	}

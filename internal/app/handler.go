@@ -32,6 +32,7 @@ func (a *App) handler() http.Handler {
 	}
 	mux.HandleFunc("GET /{$}", a.root)
 	a.api.Register(mux)
+	a.registerLISA(mux, "/api")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header["Origin"] != nil && allowCORS(w, r) {
 			return
@@ -53,6 +54,7 @@ func (a *App) adminDoor() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health/liveliness", alive)
 	mux.HandleFunc("GET /health/readiness", a.ready)
+	a.registerLISA(mux, "")
 	return mux
 }
 

@@ -206,6 +206,8 @@ func (l *loader) decode(root *node) {
 			into = &c.General
 		case "router_settings":
 			into = &c.Router
+		case "fleet":
+			into = &c.Fleet
 		case "weir":
 			into = &c.Weir
 		default:

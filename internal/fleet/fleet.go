@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -130,6 +131,11 @@ func (f *Fleet) round(ctx context.Context) {
 			continue
 		}
 		running.Go(func() {
+			defer func() {
+				if fault := recover(); fault != nil { // one model's fault must not end the gateway
+					f.o.Log.Error("reconciling a model panicked", "model", m.ModelID, "fault", fault, "stack", string(debug.Stack()))
+				}
+			}()
 			wait, err := f.Reconcile(ctx, m)
 			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) {
 				f.o.Log.Warn("a model of the fleet is not where it should be yet", "model", m.ModelID, "status", m.Status, "error", err)

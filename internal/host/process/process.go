@@ -271,6 +271,12 @@ func (h *Host) Health(container string) string {
 	return "/health"
 }
 
+// Knows reports whether there is a profile for an inferenceContainer.
+func (h *Host) Knows(container string) bool {
+	_, ok := h.o.Profiles[container]
+	return ok
+}
+
 // Delete stops all servers of a model and, once they are gone, removes their state and logs.
 func (h *Host) Delete(_ context.Context, id string) (bool, error) {
 	m := h.hold(id)

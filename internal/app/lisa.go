@@ -1,0 +1,17 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/lisa"
+	"github.com/weir-gateway/weir/internal/store"
+)
+
+// openLISA makes LISA's management API, which the admin door has at its root and the user door under /api.
+func (a *App) openLISA(sealer *store.Sealer) {
+	a.lisa = lisa.New(lisa.Options{Fleet: a.fleet, Identify: a.proxy.Identify, Seal: sealer.Seal,
+		Groups: func(p *auth.Principal) []string { return p.Groups }, Container: a.containers, Now: a.o.Now, Log: a.log, Version: a.o.Version})
+}
+
+func (a *App) registerLISA(mux *http.ServeMux, prefix string) { a.lisa.Register(mux, prefix) }
