@@ -113,11 +113,13 @@ func TestDo_timeouts(t *testing.T) {
 }
 
 func TestDo_cancel(t *testing.T) {
-	gone := make(chan struct{}, 1)
+	gone, reached := make(chan struct{}, 1), make(chan struct{}, 1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/stalls" {
 			w.Write([]byte("begin"))
 			http.NewResponseController(w).Flush()
+		} else {
+			reached <- struct{}{}
 		}
 		<-r.Context().Done()
 		gone <- struct{}{}
@@ -127,7 +129,10 @@ func TestDo_cancel(t *testing.T) {
 		for _, path := range []string{"/slow-head", "/stalls"} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			if path == "/slow-head" {
-				time.AfterFunc(20*time.Millisecond, func() { cancel(why) })
+				go func() {
+					<-reached
+					cancel(why)
+				}()
 			}
 			resp, err := c.Do(post(t, ctx, url+path, nil), Timeouts{})
 			if err == nil {
