@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -251,7 +252,7 @@ func (d *decoder) rules(f reflect.StructField, target reflect.Value, at []any) {
 		if !strings.Contains(","+choices+",", ","+v.String()+",") {
 			all := strings.Split(choices, ",")
 			msg := "Input should be '" + strings.Join(all[:len(all)-1], "', '") + "' or '" + all[len(all)-1] + "'"
-			d.fault("literal_error", at, msg)
+			d.fault(cmp.Or(f.Tag.Get("wrong"), "literal_error"), at, msg)
 		}
 		return
 	}

@@ -33,7 +33,7 @@ type keyFields struct {
 	Blocked       opt[bool]              `json:"blocked"`
 	Spend         opt[money]             `json:"spend" min:"0"`
 	Tags          opt[[]string]          `json:"tags"`
-	Type          opt[string]            `json:"key_type" oneof:"llm_api,management,read_only,default"`
+	Type          opt[string]            `json:"key_type" oneof:"llm_api,management,read_only,default" wrong:"enum"`
 	TempIncrease  opt[money]             `json:"temp_budget_increase" min:"0"`
 	TempExpiry    opt[string]            `json:"temp_budget_expiry"`
 	keyExtraFields

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"strconv"
@@ -132,7 +133,7 @@ func logRow(r *usage.Record, teams map[string]string) object {
 		"request_duration_ms": max(r.End-r.Start, 0), "completionStartTime": moment(r.FirstByte), "model": modelPath(r.Provider, r.Upstream, r.Model),
 		"model_id": r.Deployment, "model_group": r.Model, "custom_llm_provider": r.Provider, "api_base": r.APIBase, "user": r.User,
 		"cache_hit": "False", "cache_key": "Cache OFF", "request_tags": list(r.Tags), "team_id": r.Team, "organization_id": r.Org,
-		"end_user": r.EndUser, "requester_ip_address": nil, "messages": object{}, "response": object{}, "session_id": text(r.Session),
+		"end_user": r.EndUser, "requester_ip_address": nil, "messages": object{}, "response": object{}, "session_id": cmp.Or(r.Session, callID(r)),
 		"status": status, "mcp_namespaced_tool_name": nil, "agent_id": nil, "billing_agent_id": nil, "proxy_server_request": object{},
 		"created_at": moment(r.End), "updated_at": moment(r.End), "metadata": logMetadata(r, teams),
 	}

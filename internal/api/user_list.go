@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -168,7 +169,7 @@ func (a *API) keysOfUser(ctx context.Context, keys []account.Key) ([]object, err
 	rows := []object{}
 	for i := range keys {
 		row := v.row(&keys[i])
-		row["token"], row["team_alias"] = keys[i].Hash, "None"
+		row["token"], row["team_alias"], row["org_id"] = keys[i].Hash, "None", row["organization_id"]
 		if t := v.teams[keys[i].TeamID]; t != nil && t.Alias != "" {
 			row["team_alias"] = t.Alias
 		}
@@ -196,12 +197,16 @@ func (a *API) teamsOfUser(ctx context.Context, id string) ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
-	spends, err := a.spends(ctx, account.OfTeam, ids...)
+	v, err := a.viewTeams(ctx, teams...)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := a.keysByTeam(ctx, ids)
+	other := func(row object) bool { return row["user_id"] != id }
 	for i := range teams {
-		t := &teams[i]
-		row := object{"team_id": t.ID, "team_alias": text(t.Alias), "organization_id": text(t.OrgID), "models": list(t.Models), "blocked": t.Blocked,
-			"metadata": withModelLimits(t.Metadata, &t.Limits), "spend": money(spends[t.ID].now), "created_at": moment(t.Created), "updated_at": moment(t.Updated)}
-		limitsOut(row, &t.Limits)
+		row := v.row(&teams[i])
+		row["team_memberships"] = slices.DeleteFunc(v.memberships(&teams[i], false), other)
+		row["keys"] = list(slices.DeleteFunc(keys[teams[i].ID], other))
 		rows = append(rows, row)
 	}
 	return rows, err

@@ -45,7 +45,8 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 		}
 		deployments = append(deployments, d)
 	}
-	for _, m := range a.runTime(cfg, &problems) {
+	added, blocked := a.runTime(cfg, &problems)
+	for _, m := range added {
 		d, err := a.deployment(cfg, &m)
 		if err != nil {
 			problems = append(problems, config.Problem{File: "database", Severity: config.Entry, Message: fmt.Sprintf("model %q left out: %v", m.Name, err)})
@@ -80,7 +81,7 @@ func (a *App) snapshot(cfg *config.Config) (*proxy.Snapshot, []config.Problem, e
 	return &proxy.Snapshot{
 		Auth:   a.accounts.dir,
 		SignIn: signIn,
-		Asleep: asleep,
+		Asleep: asleep, Blocked: blocked,
 		Routes: route.NewTable(deployments, cfg.Router.ModelGroupAlias, a.price),
 		Known:  a.prices.Models,
 		Settings: proxy.Settings{MaxBody: cfg.MaxBody(), MaxReply: maxReply, MaxFrame: maxFrame,
@@ -126,25 +127,29 @@ func accessGroups(deployments []*route.Deployment) map[string][]string {
 	return groups
 }
 
-// runTime are the models added through the management API.
-func (a *App) runTime(cfg *config.Config, problems *[]config.Problem) (out []config.Model) {
+// runTime are the models added through the management API, and the names of those that were blocked there.
+func (a *App) runTime(cfg *config.Config, problems *[]config.Problem) (out []config.Model, blocked map[string]bool) {
 	if len(a.accounts.models) == 0 {
-		return nil
+		return nil, nil
 	}
 	sealer, err := a.sealer()
 	if err != nil {
 		*problems = append(*problems, config.Problem{Severity: config.Error, Message: "models of the database left out: " + err.Error()})
-		return nil
+		return nil, nil
 	}
+	blocked = map[string]bool{}
 	models, more := api.RunTimeModels(cfg, a.accounts.models, a.accounts.creds, sealer.Open)
 	*problems = append(*problems, more...)
 	for i := range models {
-		if m := models[i].Model; !models[i].Blocked {
-			m.Info.TeamID = models[i].TeamID
-			out = append(out, m)
+		m := models[i].Model
+		if models[i].Blocked {
+			blocked[m.Name] = true
+			continue
 		}
+		m.Info.TeamID = models[i].TeamID
+		out = append(out, m)
 	}
-	return out
+	return out, blocked
 }
 
 // builtin are the models that need no entry: demo, and, when no configuration file is given, every provider whose variables are set.

@@ -49,7 +49,7 @@ var management = []struct{ method, path, who string }{
 	{"POST", "/user/password/change", "virot"},
 	{"GET", "/user/info", "a"},
 	{"GET", "/v2/user/info", "a"},
-	{"GET", "/user/list", "vo"},
+	{"GET", "/user/list", "a"},
 	{"GET", "/user/filter/ui", "vot"},
 	{"GET", "/user/available_users", "vo"},
 	{"GET", "/user/available_roles", "a"},
@@ -167,7 +167,6 @@ var management = []struct{ method, path, who string }{
 
 // refusals are routes that refuse in words of their own, as LiteLLM does.
 var refusals = map[string]*llm.Error{
-	"GET /user/list":  {Kind: llm.ErrPermission, Type: "auth_error", Message: "Only proxy admins and organization admins can list users."},
 	"POST /model/new": {Kind: llm.ErrPermission, Type: "auth_error", Message: "User does not have permission to make this model call. You can only make model calls if you are a PROXY_ADMIN or if you are a team admin, by specifying a team_id in the model_info."},
 }
 

@@ -57,7 +57,7 @@ func TestManage(t *testing.T) {
 	f("GET /v2/serve/models", everyone)
 	f("POST /models", "")
 	f("DELETE /models/m", "")
-	f("GET /user/list", "viewer org")
+	f("GET /user/list", everyone) // whose users, the handler says
 	f("GET /user/daily/activity/aggregated", "viewer internal reader org team member")
 	f("POST /team/new", "org")
 	f("POST /team/member_add", "org team")

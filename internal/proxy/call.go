@@ -36,6 +36,7 @@ type call struct {
 	id        string
 	started   time.Time
 	ended     time.Time
+	named     string // the model asked for, once the aliases of key and team are followed
 	group     string // the model's configured name: a wildcard's pattern
 	tier      string // service tier asked for: some cost more or less
 	principal *auth.Principal

@@ -135,7 +135,7 @@ func (c *call) choose() *llm.Error {
 			return c.stillAsleep("unknown")
 		}
 	}
-	c.rec.Model = name
+	c.named, c.rec.Model = name, name
 	if m.Name != name && c.snap.Routes.Group(name) == nil && !strings.Contains(m.Name, "*") {
 		c.rec.Model = m.Name // asked for by a deployment's id: limits of the model hold for it too
 	}

@@ -22,7 +22,7 @@ func (c *call) commonHeaders(h http.Header) {
 		return
 	}
 	h["X-Litellm-Model-Id"] = c.headerValue(c.target.ID)
-	h["X-Litellm-Model-Group"] = c.headerValue(sanitize(c.model))
+	h["X-Litellm-Model-Group"] = c.headerValue(sanitize(c.named))
 	h["X-Litellm-Model-Api-Base"] = c.headerValue(c.target.Upstream.Base)
 	h["X-Litellm-Attempted-Retries"] = zero
 	h["X-Litellm-Attempted-Fallbacks"] = zero

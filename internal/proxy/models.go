@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +71,7 @@ func (p *Proxy) ServeModels(w http.ResponseWriter, r *http.Request) {
 }
 
 // models lists what the principal may call. A wildcard stands for the models that the price map knows of its provider, and for itself if
-// asked for.
+// asked for. The aliases of a team are listed like models.
 func (s *Snapshot) models(principal *auth.Principal, wildcards bool) []modelEntry {
 	out := []modelEntry{}
 	seen := map[string]bool{}
@@ -100,6 +102,14 @@ func (s *Snapshot) models(principal *auth.Principal, wildcards bool) []modelEntr
 		for _, known := range s.Known(d.Upstream.Provider) {
 			if part, ok := route.Match(d.Upstream.Model, known.Name); ok {
 				add(strings.Replace(name, "*", part, 1), known.Mode, known.MaxInput, known.MaxOutput)
+			}
+		}
+	}
+	if t := principal.Team; t != nil {
+		for _, alias := range slices.Sorted(maps.Keys(t.ModelAliases)) {
+			if m := s.Routes.Group(t.ModelAliases[alias]); m != nil && principal.In(m.Deployments[0].Groups) {
+				d := m.Deployments[0]
+				add(alias, d.Mode, d.Price.MaxInput, d.Price.MaxOutput)
 			}
 		}
 	}

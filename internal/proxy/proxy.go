@@ -24,6 +24,7 @@ type Snapshot struct {
 	Auth     *auth.Directory
 	SignIn   SignIn
 	Asleep   map[string]Asleep // models that are known and do not serve now
+	Blocked  map[string]bool   // models that an administrator has blocked
 	Routes   *route.Table
 	Settings Settings
 	// Known lists what is known of a provider's models, for lists of what a wildcard stands for; nil: nothing. Not on the hot path.

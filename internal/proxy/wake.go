@@ -22,6 +22,9 @@ const heartbeat = 10 * time.Second
 // it serves. nil: it serves by now.
 func (c *call) awaken(name string) *llm.Error {
 	asleep, known := c.snap.Asleep[name]
+	if c.snap.Blocked[name] {
+		return &llm.Error{Kind: llm.ErrPermission, Param: "model", Message: "Model is blocked"}
+	}
 	if !known {
 		return llm.Invalid("model", "Invalid model name passed in model=%s. Call `/v1/models` to view available models for your key.", c.model)
 	}
