@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -62,8 +64,18 @@ func TestCaptures(t *testing.T) {
 	var mu sync.Mutex
 	tallies := map[string]tally{}
 	t.Run("files", func(t *testing.T) {
+		t.Run("database", func(t *testing.T) {
+			t.Parallel()
+			n := replayDatabase(t)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(tallies, n)
+		})
 		for _, file := range files {
 			name := strings.TrimSuffix(filepath.Base(file), ".json")
+			if slices.Contains(databaseFiles, name) {
+				continue
+			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				n := replay(t, name, file)

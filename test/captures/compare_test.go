@@ -111,7 +111,7 @@ func trimmedLists(rec *record) map[string]bool {
 }
 
 // placeholder stands in the captures for what differs from run to run.
-var placeholder = regexp.MustCompile(`<(uuid|ts|iso-ts|float|sha256|hex32|virtual-key|varies|b64|addr|python-traceback)>`)
+var placeholder = regexp.MustCompile(`<(uuid|ts|iso-ts|float|sha256|hex32|virtual-key|varies|b64|addr|python-traceback|masked|n)>`)
 
 // compareJSON checks that everything LiteLLM said Weir says too. Null says nothing; prose is not compared.
 func compareJSON(d *differences, path string, want, got any, trimmed map[string]bool) {

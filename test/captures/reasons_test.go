@@ -11,10 +11,13 @@ const (
 	later  = "later"
 )
 
-// reason explains differences: of the records of a file whose names fit, in the fields that fit. * stands for any text, | for or.
+// reason explains differences: of the records of a file whose names fit, in the fields that fit. * stands for any text, | for or. A field
+// with a colon is held against the whole difference, both values.
 type reason struct {
 	file, record, field string
 	class, why          string
+	// values explains other values only: that a field is missing, or the status another, it does not.
+	values bool
 	// soon allows the reason to go unused: what it waits for may come any day.
 	soon bool
 
@@ -25,7 +28,7 @@ type reason struct {
 const anything = "*"
 
 // reasons is what differs on purpose or is still to come.
-var reasons = []*reason{
+var reasons = append(databaseReasons, []*reason{
 	{file: "*", record: "*", field: "header llm_provider-x-ratelimit-*", class: better, why: "The upstream never sent these: Anthropic's own limits are passed on under its names, and as x-ratelimit-*."},
 	{file: "*", record: "*", field: "body.usage.completion_tokens_details*|body.usage.*details.text_tokens|body.usage.*details.cache_creation_tokens|body.usage.*details.cache_write_tokens|body.usage.cache_creation_input_tokens", class: better, why: "Zeros that the upstream did not report, and text tokens worked out from the rest."},
 	{file: "*", record: "*", field: "body.choices*.message.tool_calls*.index", class: better, why: "OpenAI's whole answers number no tool calls; only its streams do."},
@@ -99,7 +102,7 @@ var reasons = []*reason{
 	{file: "settings_variants", record: "mock_testing_rate_limit_error", field: anything, class: later, why: "Simulated failures are for fallbacks, which belong to the router."},
 	{file: "settings_variants", record: "pre_call_checks-context-window-exceeded|request-too-large", field: anything, class: better, why: "max_request_size_mb works without a licence."},
 	{file: "settings_variants", record: "pass-through-*", field: anything, class: later, why: "Routes passed on as they are."},
-}
+}...)
 
 // explain sorts a record's differences: open is what no reason covers, class the weightiest of the reasons that were used.
 func explain(file, record string, diffs []string) (class string, open []string) {
@@ -107,7 +110,8 @@ func explain(file, record string, diffs []string) (class string, open []string) 
 		field, _, _ := strings.Cut(d, ": ")
 		known := false
 		for _, r := range reasons {
-			if fits(r.file, file) && fits(r.record, record) && fits(r.field, field) {
+			if fits(r.file, file) && fits(r.record, record) && (fits(r.field, field) || strings.Contains(r.field, ": ") && fits(r.field, d)) &&
+				!(r.values && (field == "status" || strings.HasSuffix(d, ", not nothing"))) {
 				r.used.Store(true)
 				known = true
 				if class != later {

@@ -53,6 +53,13 @@ func (u *upstream) take() []sent {
 	return s
 }
 
+// arrived are the requests since the last call of take.
+func (u *upstream) arrived() []sent {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.seen
+}
+
 var openaiHeaders = map[string]string{
 	"x-request-id": "req-mock-0001", "openai-organization": "org-mock", "openai-processing-ms": "7", "openai-version": "2020-10-01",
 	"x-ratelimit-limit-requests": "500", "x-ratelimit-remaining-requests": "499", "x-ratelimit-limit-tokens": "200000",
