@@ -71,6 +71,10 @@ type Fleet struct {
 	scale map[string]*scaling
 
 	failures map[string]int // in a row
+
+	busy    map[string]bool // models that are being looked at
+	looking sync.WaitGroup
+	orphans []Orphan
 }
 
 // New makes a Fleet; nothing happens before Run.
@@ -79,7 +83,8 @@ func New(o Options) *Fleet {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Fleet{o: o, wakes: map[string]bool{}, wake: make(chan struct{}, 1), after: map[string]time.Time{}, scale: map[string]*scaling{}, failures: map[string]int{}}
+	return &Fleet{o: o, wakes: map[string]bool{}, wake: make(chan struct{}, 1), after: map[string]time.Time{}, scale: map[string]*scaling{}, failures: map[string]int{},
+		busy: map[string]bool{}}
 }
 
 // Look asks for a model to be looked at now.
@@ -97,9 +102,15 @@ func (f *Fleet) Look(id string) {
 func (f *Fleet) Run(ctx context.Context) {
 	tick := time.NewTicker(pollMoving)
 	defer tick.Stop()
+	defer f.looking.Wait()
+	var counted time.Time
 	for {
 		if f.o.Lead(ctx) {
 			f.round(ctx)
+			if now := f.o.Now(); now.Sub(counted) >= countOrphans {
+				counted = now
+				f.looking.Go(func() { f.findOrphans(ctx) })
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -110,69 +121,84 @@ func (f *Fleet) Run(ctx context.Context) {
 	}
 }
 
-// round reconciles every model whose time has come.
+// round looks at every model whose time has come. It does not wait for them: a host that is slow about one model keeps no other waiting.
 func (f *Fleet) round(ctx context.Context) {
 	models, err := f.o.Store.Models(ctx)
 	if err != nil {
 		f.o.Log.Error("the fleet can't be read", "error", err)
 		return
 	}
-	f.mu.Lock()
-	woken := f.wakes
-	f.wakes = map[string]bool{}
-	f.mu.Unlock()
 	there := map[string]bool{}
-	var running sync.WaitGroup
-	for i := range models {
-		m := &models[i]
-		there[m.ModelID] = true
-		now := f.o.Now()
-		if !woken[m.ModelID] && now.Before(f.next(m.ModelID)) {
-			continue
-		}
-		running.Go(func() {
-			defer func() {
-				if fault := recover(); fault != nil { // one model's fault must not end the gateway
-					f.o.Log.Error("reconciling a model panicked", "model", m.ModelID, "fault", fault, "stack", string(debug.Stack()))
-				}
-			}()
-			wait, err := f.Reconcile(ctx, m)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) {
-				f.o.Log.Warn("a model of the fleet is not where it should be yet", "model", m.ModelID, "status", m.Status, "error", err)
-			}
-			f.mu.Lock()
-			f.after[m.ModelID] = f.o.Now().Add(wait)
-			f.mu.Unlock()
-		})
-	}
-	running.Wait()
-	f.mu.Lock()
-	for id := range f.after {
-		if !there[id] {
-			delete(f.after, id)
-			delete(f.scale, id)
-		}
-	}
-	f.mu.Unlock()
-}
-
-func (f *Fleet) next(id string) time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.after[id]
+	now := f.o.Now()
+	for i := range models {
+		id := models[i].ModelID
+		there[id] = true
+		if f.busy[id] || !f.wakes[id] && now.Before(f.after[id]) {
+			continue // a wish to look at a busy one stays
+		}
+		f.busy[id] = true
+		delete(f.wakes, id)
+		f.looking.Go(func() { f.look(ctx, id) })
+	}
+	for id := range f.after {
+		if !there[id] && !f.busy[id] {
+			delete(f.after, id)
+			delete(f.scale, id)
+			delete(f.failures, id)
+		}
+	}
+	for id := range f.wakes {
+		if !there[id] {
+			delete(f.wakes, id)
+		}
+	}
+}
+
+// look reconciles one model. It is read here, when nobody else of this fleet is at it, so that what is done fits what is stored.
+func (f *Fleet) look(ctx context.Context, id string) {
+	wait, err := pollMoving, error(nil)
+	func() {
+		defer func() {
+			if fault := recover(); fault != nil { // one model's fault must not end the gateway
+				f.o.Log.Error("reconciling a model panicked", "model", id, "fault", fault, "stack", string(debug.Stack()))
+				wait = maxBackoff
+			}
+		}()
+		var m *Model
+		if m, err = f.o.Store.Model(ctx, id); err == nil {
+			wait, err = f.Reconcile(ctx, m)
+		}
+	}()
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+		f.o.Log.Warn("a model of the fleet is not where it should be yet", "model", id, "error", err)
+	}
+	f.mu.Lock()
+	f.after[id] = f.o.Now().Add(wait)
+	delete(f.busy, id)
+	again := f.wakes[id] || wait == 0
+	f.mu.Unlock()
+	if again {
+		f.Look(id)
+	}
 }
 
 // host is where a model's servers are.
 func (f *Fleet) host(m *Model) (Host, error) {
-	name := m.Host
-	if name == "" {
-		name = f.o.DefaultHost
-	}
+	name := f.hostName(m)
 	h := f.o.Hosts[name]
 	if h == nil {
 		return nil, fmt.Errorf("host %q is not configured (fleet.host)", name)
 	}
 	return h, nil
+}
+
+func (f *Fleet) hostName(m *Model) string {
+	if m.Host != "" {
+		return m.Host
+	}
+	return f.o.DefaultHost
 }
 
 // set moves a model to a status, or notes why it stays, and stores it.

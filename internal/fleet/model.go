@@ -177,6 +177,9 @@ type ScheduleState struct {
 	FailedAt   int64  `json:"failed_at,omitzero"`
 	Failure    string `json:"failure,omitzero"`
 	Tries      int64  `json:"tries,omitzero"`
+	// Held is when an administrator last started or stopped the model, or the schedule gave up: until its next start or stop, the schedule
+	// keeps out of it. Unix ms.
+	Held int64 `json:"held,omitzero"`
 }
 
 // Event is one transition of a model.

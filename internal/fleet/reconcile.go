@@ -92,6 +92,8 @@ func (f *Fleet) raise(ctx context.Context, m *Model) (time.Duration, error) {
 		err := f.o.Probe(ctx, m, ready[0])
 		if err == nil {
 			m.Replicas, m.Observed = ready, m.Generation
+			st := &m.ScheduleState
+			st.FailedAt, st.Failure, st.Tries = 0, "", 0
 			f.started(m)
 			return pollSettled, f.set(ctx, m, InService, "")
 		}
@@ -111,6 +113,7 @@ func (f *Fleet) giveUp(ctx context.Context, m *Model, why string) error {
 	to := Failed
 	if m.Status == Starting {
 		to, m.Enabled = Stopped, false
+		f.startFailed(m, why)
 	}
 	m.Replicas, m.Desired = nil, 0
 	if err := f.set(ctx, m, to, why); err != nil {
@@ -169,7 +172,11 @@ func (f *Fleet) update(ctx context.Context, m *Model) (time.Duration, error) {
 		m.Replicas, m.Observed = ready, m.Generation
 		return pollSettled, f.set(ctx, m, InService, "")
 	}
-	if f.late(m, f.o.Deadlines.Update) {
+	if late := f.late(m, f.o.Deadlines.Update); late && m.Observed == m.Generation && err == nil && len(ready) > 0 {
+		// The servers that are there serve as before; there are only not as many as wanted.
+		m.Replicas = ready
+		return pollSettled, f.set(ctx, m, InService, fmt.Sprintf("%d of %d servers ready after %v", len(ready), m.Desired, f.o.Deadlines.Update))
+	} else if late {
 		m.Replicas, m.Desired = nil, 0
 		return 0, f.set(ctx, m, Failed, fmt.Sprintf("the update was not up after %v", f.o.Deadlines.Update))
 	}
@@ -228,7 +235,7 @@ func (f *Fleet) stop(ctx context.Context, m *Model) (time.Duration, error) {
 	if err != nil || !done {
 		return pollMoving / 5, err
 	}
-	return pollSettled, f.set(ctx, m, Stopped, "")
+	return pollSettled, f.set(ctx, m, Stopped, m.Reason)
 }
 
 // remove takes everything away, bounded: past the deadline the model is Failed with what is left, and may be deleted again.
@@ -280,11 +287,16 @@ func (f *Fleet) keep(ctx context.Context, m *Model) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	reason := ""
-	if seen.Failure != "" {
-		reason = seen.Failure
-	}
 	ready := readyServers(seen, m.Generation)
+	if seen.Failure != "" && len(ready) == 0 {
+		// It worked once, so it may again: it is stopped, and can be started.
+		m.Enabled, m.ScheduleState.Held = false, f.o.Now().UnixMilli()
+		return 0, f.set(ctx, m, Stopping, seen.Failure)
+	}
+	reason := seen.Failure
+	if reason == "" && int64(len(ready)) < m.Desired {
+		reason = fmt.Sprintf("%d of %d servers ready", len(ready), m.Desired)
+	}
 	if !slices.Equal(ready, m.Replicas) || reason != m.Reason {
 		m.Replicas = ready
 		return pollMoving, f.set(ctx, m, InService, reason)
@@ -297,9 +309,12 @@ func (f *Fleet) keep(ctx context.Context, m *Model) (time.Duration, error) {
 
 // rest looks after a model that does not serve: whether it should, and that nothing of it runs.
 func (f *Fleet) rest(ctx context.Context, m *Model) (time.Duration, error) {
-	if m.Status == Stopped && m.Hosted() && !m.Enabled && f.scheduled(m) == scheduleOn && m.ScheduleState.LastAction == "STOP" {
+	if m.Status == Stopped && m.Hosted() && !m.Enabled && f.scheduled(m) == scheduleOn {
 		m.Enabled = true
-		m.ScheduleState.LastAction = "START"
+		st := &m.ScheduleState
+		if st.LastAction = "START"; st.Held != 0 {
+			st.Held, st.Tries = 0, 0
+		}
 	}
 	if m.Status == Stopped && m.Enabled {
 		m.Desired = f.floor(m)

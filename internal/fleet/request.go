@@ -212,7 +212,7 @@ func (u *Update) power(m *Model) error {
 		return conflict("Cannot start or stop a model that is not hosted in LISA infrastructure.")
 	}
 	m.Enabled = *u.Enabled
-	m.Reason, m.ScheduleState.LastAction = "", ""
+	m.Reason, m.ScheduleState.LastAction, m.ScheduleState.Held = "", "", m.Updated
 	if m.Enabled {
 		a := m.AutoScaling
 		m.Desired = a.MinCapacity
@@ -354,9 +354,6 @@ func (u *Update) reschedule(m *Model) error {
 	a.Scheduling = u.Schedule
 	m.AutoScaling = &a
 	m.ScheduleState = ScheduleState{Updated: m.Updated}
-	if u.Schedule != nil && m.Status == Stopped {
-		m.ScheduleState.LastAction = "STOP" // so that the window's beginning, or now, starts it
-	}
 	return nil
 }
 

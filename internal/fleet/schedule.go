@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -85,7 +84,7 @@ var errWindow = fmt.Errorf("Stop time must be at least 2 hours after start time"
 
 func weekday(name string) int {
 	for i, d := range weekdays {
-		if d == strings.ToLower(name) {
+		if d == name {
 			return i
 		}
 	}
@@ -112,9 +111,9 @@ func (s *Schedule) hours(day time.Weekday) *Hours {
 	return nil
 }
 
-// window is when the window that begins on t's day opens and closes; ok is false if none begins that day.
-func (s *Schedule) window(t time.Time) (open, shut time.Time, ok bool) {
-	h := s.hours(t.Weekday())
+// window is when the window that begins on a day opens and closes; ok is false if none begins that day. day is any time on it.
+func (s *Schedule) window(day time.Time) (open, shut time.Time, ok bool) {
+	h := s.hours(day.Weekday())
 	if h == nil {
 		return open, shut, false
 	}
@@ -123,13 +122,18 @@ func (s *Schedule) window(t time.Time) (open, shut time.Time, ok bool) {
 	if err != nil || err2 != nil {
 		return open, shut, false
 	}
-	y, month, d := t.Date()
-	open = time.Date(y, month, d, startHour, startMinute, 0, 0, t.Location())
-	shut = time.Date(y, month, d, stopHour, stopMinute, 0, 0, t.Location())
-	if !shut.After(open) {
-		shut = time.Date(y, month, d+1, stopHour, stopMinute, 0, 0, t.Location())
+	y, month, d := day.Date()
+	open = time.Date(y, month, d, startHour, startMinute, 0, 0, day.Location())
+	if stopHour*60+stopMinute <= startHour*60+startMinute {
+		d++ // by the clock on the wall: what the hour that summer time takes away leaves of it does not count
 	}
-	return open, shut, true
+	return open, time.Date(y, month, d, stopHour, stopMinute, 0, 0, day.Location()), true
+}
+
+// day is noon of the day that is n days after t's: a time that every day has, whatever the clocks do at midnight.
+func day(t time.Time, n int) time.Time {
+	y, month, d := t.Date()
+	return time.Date(y, month, d+n, 12, 0, 0, 0, t.Location())
 }
 
 // On reports whether the model should run at a moment. A window may have begun the day before.
@@ -139,43 +143,90 @@ func (s *Schedule) On(at time.Time) bool {
 		return true
 	}
 	t := at.In(zone)
-	for _, day := range []time.Time{t, t.AddDate(0, 0, -1)} {
-		if open, shut, ok := s.window(day); ok && !t.Before(open) && t.Before(shut) {
+	for n := -1; n <= 0; n++ {
+		if open, shut, ok := s.window(day(t, n)); ok && !t.Before(open) && t.Before(shut) {
 			return true
 		}
 	}
 	return false
 }
 
-// Next is what the schedule does next and when; ok is false if it never does anything.
-func (s *Schedule) Next(at time.Time) (action string, when time.Time, ok bool) {
+// edge is a moment at which a schedule starts or stops a model.
+type edge struct {
+	action string // START or STOP
+	at     time.Time
+}
+
+// edges are those of the days around a moment, in no order. Where one window goes on in the next there is none.
+func (s *Schedule) edges(at time.Time, from, to int) []edge {
 	zone, err := time.LoadLocation(s.zoneName())
 	if err != nil {
-		return "", when, false
+		return nil
 	}
-	t := at.In(zone)
-	for i := -1; i <= 8; i++ {
-		open, shut, begins := s.window(t.AddDate(0, 0, i))
-		if !begins {
+	var out []edge
+	for n := from; n <= to; n++ {
+		open, shut, ok := s.window(day(at.In(zone), n))
+		if !ok || !open.Before(shut) {
 			continue
 		}
-		if open.After(t) && (!ok || open.Before(when)) && !s.On(open.Add(-time.Second)) {
-			action, when, ok = "START", open, true
+		if !s.On(open.Add(-time.Second)) {
+			out = append(out, edge{"START", open})
 		}
-		if shut.After(t) && (!ok || shut.Before(when)) && !s.On(shut) {
-			action, when, ok = "STOP", shut, true
+		if !s.On(shut) {
+			out = append(out, edge{"STOP", shut})
+		}
+	}
+	return out
+}
+
+// Next is what the schedule does next and when; ok is false if it never does anything.
+func (s *Schedule) Next(at time.Time) (action string, when time.Time, ok bool) {
+	for _, e := range s.edges(at, -1, 8) {
+		if e.at.After(at) && (!ok || e.at.Before(when)) {
+			action, when, ok = e.action, e.at, true
 		}
 	}
 	return action, when, ok
 }
 
-// scheduled is what a model's schedule says of now.
+// last is when the schedule last started or stopped anything.
+func (s *Schedule) last(at time.Time) (when time.Time, ok bool) {
+	for _, e := range s.edges(at, -9, 0) {
+		if !e.at.After(at) && (!ok || e.at.After(when)) {
+			when, ok = e.at, true
+		}
+	}
+	return when, ok
+}
+
+// scheduled is what a model's schedule says of now. Until the schedule next starts or stops something, an administrator's word counts more.
 func (f *Fleet) scheduled(m *Model) int {
 	if m.AutoScaling == nil || m.AutoScaling.Scheduling == nil {
 		return scheduleNone
 	}
-	if m.AutoScaling.Scheduling.On(f.o.Now()) {
+	s, now := m.AutoScaling.Scheduling, f.o.Now()
+	if held := m.ScheduleState.Held; held != 0 {
+		if when, ok := s.last(now); !ok || when.UnixMilli() <= held {
+			return scheduleNone
+		}
+	}
+	if s.On(now) {
 		return scheduleOn
 	}
 	return scheduleOff
+}
+
+// maxTries is how often a start by the schedule is tried before the schedule waits for its next window.
+const maxTries = 3
+
+// startFailed notes that a model that its schedule started did not come up.
+func (f *Fleet) startFailed(m *Model, why string) {
+	if f.scheduled(m) != scheduleOn {
+		return
+	}
+	st := &m.ScheduleState
+	st.FailedAt, st.Failure = f.o.Now().UnixMilli(), why
+	if st.Tries++; st.Tries >= maxTries {
+		st.Held = st.FailedAt
+	}
 }
