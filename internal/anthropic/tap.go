@@ -38,9 +38,13 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 		t.seen.Chars += n
 		return llm.MarkContent
 	case "content_block_start":
-		if bytes.Contains(data, toolUse) {
+		switch {
+		case bytes.Contains(data, toolUse):
 			t.seen.ToolCalls++
+			t.use(data)
 			return llm.MarkContent
+		case bytes.Contains(data, mcpToolUse):
+			t.use(data)
 		}
 	case "message_start", "message_delta":
 		return t.counted(data)
@@ -56,7 +60,22 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 	return 0
 }
 
-var toolUse = []byte(`"tool_use"`)
+var (
+	toolUse    = []byte(`"tool_use"`)
+	mcpToolUse = []byte(`"mcp_tool_use"`)
+)
+
+// use notes the name of the tool that a block calls.
+func (t *tap) use(data []byte) {
+	var ev struct {
+		Block struct {
+			Name string `json:"name"`
+		} `json:"content_block"`
+	}
+	if unmarshalUpstream(data, &ev) == nil {
+		t.seen.Use(ev.Block.Name)
+	}
+}
 
 // kindOf is the event's type: from its frame, or from the head of its data where the frame has a name of its own (Bedrock's chunk).
 func kindOf(name string, data []byte) string {
@@ -147,7 +166,7 @@ func generated(data []byte) (n int64, ok bool) {
 	return 0, false
 }
 
-// Body looks at a whole answer; its content is not decoded but for the types of its blocks.
+// Body looks at a whole answer; its content is not decoded but for the types and names of its blocks.
 func (t *tap) Body(body []byte) *llm.Error {
 	var m struct {
 		ID         string  `json:"id"`
@@ -156,6 +175,7 @@ func (t *tap) Body(body []byte) *llm.Error {
 		StopReason *string `json:"stop_reason"`
 		Content    []struct {
 			Type string `json:"type"`
+			Name string `json:"name"`
 		} `json:"content"`
 		Usage *wireUsage `json:"usage"`
 		Error llm.Raw    `json:"error"`
@@ -178,6 +198,9 @@ func (t *tap) Body(body []byte) *llm.Error {
 	for _, b := range m.Content {
 		if b.Type == "tool_use" {
 			t.seen.ToolCalls++
+		}
+		if b.Type == "tool_use" || b.Type == "mcp_tool_use" {
+			t.seen.Use(b.Name)
 		}
 	}
 	t.add(m.Usage)

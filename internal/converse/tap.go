@@ -21,6 +21,11 @@ var (
 	textMembers    = [...][]byte{[]byte(`"text":`), []byte(`"input":`)}
 )
 
+// toolName is what the tap reads of a tool call.
+type toolName struct {
+	Name string `json:"name"`
+}
+
 // Frame looks at one event. The stream has ended once both messageStop and metadata came, in whatever order: what the call used stands in
 // the latter.
 func (t *tap) Frame(f llm.Frame) llm.Mark {
@@ -43,6 +48,14 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 	case "contentBlockStart":
 		if bytes.Contains(data, useMember) {
 			t.seen.ToolCalls++
+			var w struct {
+				Start struct {
+					ToolUse toolName `json:"toolUse"`
+				} `json:"start"`
+			}
+			if unmarshalUpstream(data, &w) == nil {
+				t.seen.Use(w.Start.ToolUse.Name)
+			}
 			return llm.MarkContent
 		}
 	case "messageStop":
@@ -104,7 +117,7 @@ func (t *tap) Body(body []byte) *llm.Error {
 		Output *struct {
 			Message struct {
 				Content []struct {
-					ToolUse llm.Raw `json:"toolUse"`
+					ToolUse *toolName `json:"toolUse"`
 				} `json:"content"`
 			} `json:"message"`
 		} `json:"output"`
@@ -124,8 +137,9 @@ func (t *tap) Body(body []byte) *llm.Error {
 	t.seen.Finish = stopOf(w.StopReason, nil, false).Reason
 	if w.Output != nil {
 		for _, b := range w.Output.Message.Content {
-			if set(b.ToolUse) {
+			if b.ToolUse != nil {
 				t.seen.ToolCalls++
+				t.seen.Use(b.ToolUse.Name)
 			}
 		}
 	}

@@ -165,7 +165,7 @@ func TestTap_marks(t *testing.T) {
 	f(`nonsense`, llm.MarkBad)
 	seen := tp.Seen()
 	want := &llm.Seen{Model: "m", ID: "r", Usage: &llm.Usage{Input: 5, Output: 5, Total: 10, Reasoning: 3, ReasoningKnown: true},
-		Finish: llm.FinishToolCalls, ToolCalls: 1, Chars: int64(len(`one \"finishReason\" two`) + len("three") + len(`{"finishReason":"STOP"}`))}
+		Finish: llm.FinishToolCalls, ToolCalls: 1, Tools: []llm.ToolUse{{Name: "f", Calls: 1}}, Chars: int64(len(`one \"finishReason\" two`) + len("three") + len(`{"finishReason":"STOP"}`))}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -173,6 +173,7 @@ func (t *tap) content(c *content) {
 		}
 		if p.FunctionCall != nil && p.FunctionCall.Name != "" {
 			t.seen.ToolCalls++
+			t.seen.Use(p.FunctionCall.Name)
 			t.seen.Chars += int64(len(p.FunctionCall.Args))
 			t.calls = true
 		}

@@ -76,6 +76,10 @@ type Seen struct {
 	Err    *Error
 	// ToolCalls counts tool calls begun.
 	ToolCalls int
+	// Tools are the tools that the answer calls, by name, with those that a provider calls itself over MCP; Use fills it.
+	Tools []ToolUse
+	// Retrieved says that the provider searched files for context (OpenAI's file_search).
+	Retrieved bool
 	// Chars is the length of generated text in bytes, for an estimate when no usage comes.
 	Chars int64
 }

@@ -33,7 +33,7 @@ func (t *respTap) Frame(f llm.Frame) llm.Mark {
 		t.head(data)
 		return 0
 	case "response.output_item.added":
-		if bytes.Contains(data, []byte("tool_call")) || bytes.Contains(data, []byte("function_call")) {
+		if bytes.Contains(data, []byte("_call")) {
 			t.item(data)
 		}
 		return 0
@@ -92,11 +92,26 @@ func (t *respTap) item(data []byte) {
 	var e struct {
 		Item struct {
 			Type string `json:"type"`
+			Name string `json:"name"`
 		} `json:"item"`
 	}
-	if respUnmarshal(data, &e, "") == nil && (e.Item.Type == "function_call" || e.Item.Type == "custom_tool_call") {
+	if respUnmarshal(data, &e, "") == nil && t.use(e.Item.Type, e.Item.Name) {
 		t.seen.ToolCalls++
 	}
+}
+
+// use notes what an item of the output tells of tools, and reports whether it is a call for the client to make.
+func (t *respTap) use(kind, name string) bool {
+	switch kind {
+	case "function_call", "custom_tool_call":
+		t.seen.Use(name)
+		return true
+	case "mcp_call":
+		t.seen.Use(name)
+	case "file_search_call":
+		t.seen.Retrieved = true
+	}
+	return false
 }
 
 // untyped tells an error object in a stream from what is not this dialect.
@@ -122,6 +137,7 @@ type respSummary struct {
 	Incomplete *respIncomplete `json:"incomplete_details"`
 	Output     []struct {
 		Type    string `json:"type"`
+		Name    string `json:"name"`
 		Content []struct {
 			Type string `json:"type"`
 		} `json:"content"`
@@ -161,8 +177,11 @@ func (t *respTap) take(r *respSummary) *llm.Error {
 		return respInband(respClean(r.Error))
 	}
 	calls, refused := 0, false
+	if len(r.Output) > 0 {
+		t.seen.Tools = nil // the whole output says it all once more
+	}
 	for _, item := range r.Output {
-		if item.Type == "function_call" || item.Type == "custom_tool_call" {
+		if t.use(item.Type, item.Name) {
 			calls++
 		}
 		for _, c := range item.Content {

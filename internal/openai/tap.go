@@ -52,6 +52,10 @@ type tappedMessage struct {
 	ReasoningContent length       `json:"reasoning_content"`
 	Reasoning        length       `json:"reasoning"`
 	ToolCalls        []tappedCall `json:"tool_calls"`
+	// FunctionCall is the deprecated form of a call.
+	FunctionCall struct {
+		Name string `json:"name"`
+	} `json:"function_call"`
 }
 
 type tappedCall struct {
@@ -60,7 +64,14 @@ type tappedCall struct {
 		Name      string `json:"name"`
 		Arguments length `json:"arguments"`
 	} `json:"function"`
+	Custom struct {
+		Name  string `json:"name"`
+		Input length `json:"input"`
+	} `json:"custom"`
 }
+
+// name is the tool's; empty in all pieces of a call but its first.
+func (c *tappedCall) name() string { return c.Function.Name + c.Custom.Name }
 
 // length is how long a member is, without its quotes; 0 for null.
 type length int64
@@ -83,7 +94,7 @@ func (m *tappedMessage) chars() int64 {
 	}
 	n := m.Content + m.Refusal + max(m.ReasoningContent, m.Reasoning)
 	for i := range m.ToolCalls {
-		n += m.ToolCalls[i].Function.Arguments
+		n += m.ToolCalls[i].Function.Arguments + m.ToolCalls[i].Custom.Input
 	}
 	return int64(n)
 }
@@ -326,11 +337,13 @@ func (t *tap) choices(choices []tappedChoice) (said bool) {
 				continue
 			}
 			t.refused = t.refused || m.Refusal > 0
+			t.seen.Use(m.FunctionCall.Name)
 			for j := range m.ToolCalls {
 				call := &m.ToolCalls[j]
 				said = true
-				if call.Function.Name != "" && (call.ID == "" || call.ID != t.call) {
+				if name := call.name(); name != "" && (call.ID == "" || call.ID != t.call) {
 					t.seen.ToolCalls++
+					t.seen.Use(name)
 					t.call = call.ID
 				}
 			}

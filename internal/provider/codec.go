@@ -51,6 +51,7 @@ func (t *decodingTap) event(e *llm.Event) llm.Mark {
 	case llm.EventPartStart:
 		if e.Part.Call != nil {
 			t.seen.ToolCalls++
+			t.seen.Use(e.Part.Call.Name)
 			return llm.MarkContent
 		}
 	case llm.EventDelta:

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"slices"
@@ -373,12 +374,19 @@ func (c *call) note(answer *llm.Response) {
 		c.seen.Finish = ch.Reason
 		for j := range ch.Parts {
 			c.seen.Chars += int64(len(ch.Parts[j].Text))
+			c.seen.Retrieved = c.seen.Retrieved || searchesFiles(&ch.Parts[j])
 			if call := ch.Parts[j].Call; call != nil {
 				c.seen.ToolCalls++
+				c.seen.Use(c.tools.shownName(call.Name))
 				c.seen.Chars += int64(len(call.Arguments))
 			}
 		}
 	}
+}
+
+// searchesFiles tells whether a part is OpenAI's search of files.
+func searchesFiles(p *llm.Part) bool {
+	return p.Kind == llm.KindNative && bytes.Contains(p.Raw, []byte(`"file_search_call"`))
 }
 
 // upstreamFault marks an error that the upstream made: an answer nobody can read, or an error object inside a 200.

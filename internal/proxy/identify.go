@@ -103,6 +103,7 @@ func (c *call) book() {
 	c.rec.Key, c.rec.KeyAlias = p.KeyHash, p.KeyAlias
 	c.rec.User, c.rec.Team, c.rec.Org = p.UserID, p.TeamID, p.OrgID
 	c.rec.Tags = p.Tags[:len(p.Tags):len(p.Tags)]
+	c.rec.Groups = p.Groups
 }
 
 // authenticateSigned finds whose credentials a request claims to be signed with. The body is hashed as it is read.

@@ -64,9 +64,9 @@ func (c *call) readOwnHeaders() {
 			c.rec.EndUser = v[0]
 		}
 	}
-	for _, name := range [...]string{"X-Litellm-Session-Id", "X-Litellm-Trace-Id"} {
+	for _, name := range [...]string{"X-Session-Id", "X-Litellm-Session-Id", "X-Litellm-Trace-Id", "Session_id"} { // the last is Codex's
 		if v := h[name]; len(v) > 0 && c.rec.Session == "" {
-			c.rec.Session = v[0]
+			c.rec.Session = v[0][:min(len(v[0]), maxTag)]
 		}
 	}
 	if v := h["X-Litellm-Tags"]; len(v) > 0 {
@@ -97,6 +97,9 @@ func (c *call) readMetadata(v []byte) {
 	}
 	if from, to := wire.FindString(v, "user_id"); from >= 0 && c.rec.EndUser == "" && c.dialect == llm.Anthropic {
 		c.rec.EndUser = text(v[from:to])
+		if c.rec.Session == "" {
+			c.rec.Session = claudeSession(c.rec.EndUser)
+		}
 	}
 }
 

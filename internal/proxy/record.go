@@ -39,6 +39,7 @@ func (c *call) settle() {
 		// The upstream told nothing: count, and say so. Cheap on purpose; the tokenizer is for those who ask to count.
 		r.Usage = llm.Usage{Input: roughTokens(c.size), Output: roughTokens(c.seen.Chars), Estimated: true}
 	}
+	c.meter()
 	if c.target != nil {
 		r.Cost, r.Priced = c.price(&r.Usage, r.Status < 400)
 	}

@@ -264,7 +264,9 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 		case llm.EventPartStart:
 			if e.Part != nil && e.Part.Kind == llm.KindToolCall {
 				c.seen.ToolCalls++
+				c.seen.Use(c.tools.shownName(e.Part.Call.Name))
 			}
+			c.seen.Retrieved = c.seen.Retrieved || e.Part != nil && searchesFiles(e.Part)
 		case llm.EventDelta:
 			c.firstByte()
 			c.seen.Chars += int64(len(e.Text))
@@ -304,6 +306,7 @@ func (c *call) encodeEvents(down *downstream, enc llm.StreamEncoder, events []ll
 // sendEvents streams an answer that came whole.
 func (c *call) sendEvents(head http.Header, answer *llm.Response, req *llm.Request) *llm.Error {
 	down := c.downstream(head)
+	c.seen.Chars, c.seen.ToolCalls, c.seen.Tools = 0, 0, nil // they are counted as they go out
 	if e := c.encodeEvents(down, c.served.NewStreamEncoder(c.exchange(req)), answer.Events()); e != nil {
 		return e
 	}

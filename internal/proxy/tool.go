@@ -82,6 +82,14 @@ func freeText(arguments string) string {
 	return *in.Input
 }
 
+// shownName is the client's name of a tool that the upstream calls.
+func (b *toolbox) shownName(name string) string {
+	if b != nil && b.names[name] != "" {
+		return b.names[name]
+	}
+	return name
+}
+
 // restore gives the calls of an answer the names and forms the client knows.
 func (b *toolbox) restore(answer *llm.Response) {
 	if b == nil {

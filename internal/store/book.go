@@ -22,11 +22,12 @@ import (
 	"github.com/weir-gateway/weir/internal/usage"
 )
 
-// book is what a batch of records comes to: every row of spend and of daily is touched once, whatever the number of records.
+// book is what a batch of records comes to: every row of spend, of daily and of the metrics is touched once, whatever the number of records.
 type book struct {
 	moved moves
 	spend map[account.Subject]llm.Nanos
 	daily map[day]*daySums
+	meter meter
 }
 
 // day is the dimensions of a row of daily.
@@ -43,7 +44,7 @@ type daySums struct {
 type moves map[account.Subject]string
 
 func newBook(moved moves) *book {
-	return &book{moved: moved, spend: map[account.Subject]llm.Nanos{}, daily: map[day]*daySums{}}
+	return &book{moved: moved, spend: map[account.Subject]llm.Nanos{}, daily: map[day]*daySums{}, meter: newMeter()}
 }
 
 // add books a record, or with sign -1 takes it back.
@@ -67,6 +68,7 @@ func (b *book) add(r *usage.Record, sign int64) {
 			b.addDay(d, r, sign)
 		}
 	}
+	b.meter.add(r, sign)
 }
 
 func floorDiv(a, b int64) int64 {
@@ -128,7 +130,7 @@ func Subjects(r *usage.Record, f func(account.Subject)) {
 var errAgain = errors.New("others were at it at the same time")
 
 // booked runs f in one transaction; f learns who has moved as it goes. Rows are always taken in the same order (records, open_calls,
-// spend, daily, each by its key), so replicas wait for each other but hardly ever in a circle.
+// spend, daily, the metrics, each by its key), so replicas wait for each other but hardly ever in a circle.
 func (s *Store) booked(ctx context.Context, f func(*sql.Tx, moves) ([]account.Spend, error)) (spends []account.Spend, err error) {
 	moved := moves{}
 	err = s.retried(ctx, func(tx *sql.Tx) error {
@@ -178,7 +180,10 @@ func (s *Store) bookAll(ctx context.Context, tx *sql.Tx, moved moves, fresh []*u
 	if err != nil {
 		return nil, err
 	}
-	return spends, b.saveDaily(ctx, tx, s.engine)
+	if err := b.saveDaily(ctx, tx, s.engine); err != nil {
+		return nil, err
+	}
+	return spends, b.meter.save(ctx, tx, s.engine)
 }
 
 const addSpend = ` ON CONFLICT (kind, id, model) DO UPDATE SET total = spend.total + excluded.total RETURNING ` + spendColumns

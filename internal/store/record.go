@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/usage"
 )
 
@@ -20,7 +21,8 @@ import (
 const recordColumns = `id, request_id, started, first_byte, ended, key_hash, key_alias, user_id, team_id, org_id, end_user, model, deployment,
 	provider, upstream, api_base, dialect_in, dialect_out, op, stream, status, error_kind, incomplete, client_gone, attempts, input, output, total,
 	cache_read, cache_write, cache_write_1h, reasoning, input_audio, output_audio, input_image, output_image, tool_input, web_searches, accepted,
-	rejected, estimated, reasoning_known, cache_known, cost, priced, session, tags, dropped, lost`
+	rejected, estimated, reasoning_known, cache_known, cost, priced, session, tags, dropped, lost, prompts,
+	retrieved, tools, thread`
 
 // recordChunk is how many records one INSERT carries: few round trips, and a statement whose text stays small.
 const recordChunk = 50
@@ -34,30 +36,50 @@ func recordValues(dst []any, r *usage.Record) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	tools, err := toolList(r.Tools)
+	if err != nil {
+		return nil, err
+	}
 	u := &r.Usage
 	return append(dst, r.ID, r.RequestID, r.Start, r.FirstByte, r.End, r.Key, r.KeyAlias, r.User, r.Team, r.Org, r.EndUser, r.Model, r.Deployment,
 		r.Provider, r.Upstream, r.APIBase, string(r.In), string(r.Out), string(r.Op), r.Stream, int64(r.Status), string(r.ErrorKind), r.Incomplete,
 		r.ClientGone, int64(r.Attempts), u.Input, u.Output, u.Total, u.CacheRead, u.CacheWrite, u.CacheWrite1h, u.Reasoning, u.InputAudio,
 		u.OutputAudio, u.InputImage, u.OutputImage, u.ToolInput, u.WebSearches, u.Accepted, u.Rejected, u.Estimated, u.ReasoningKnown, u.CacheKnown,
-		int64(r.Cost), r.Priced, r.Session, tags, dropped, r.Lost), nil
+		int64(r.Cost), r.Priced, r.Session, tags, dropped, r.Lost, r.Prompts, r.Retrieved, tools, int64(r.Thread)), nil
 }
 
 func scanRecord(rows *sql.Rows, r *usage.Record) error {
 	u := &r.Usage
-	var tags, dropped string
+	var tags, dropped, tools string
+	var thread int64
 	err := rows.Scan(&r.ID, &r.RequestID, &r.Start, &r.FirstByte, &r.End, &r.Key, &r.KeyAlias, &r.User, &r.Team, &r.Org, &r.EndUser, &r.Model,
 		&r.Deployment, &r.Provider, &r.Upstream, &r.APIBase, (*string)(&r.In), (*string)(&r.Out), (*string)(&r.Op), &r.Stream, &r.Status,
 		(*string)(&r.ErrorKind), &r.Incomplete, &r.ClientGone, &r.Attempts, &u.Input, &u.Output, &u.Total, &u.CacheRead, &u.CacheWrite,
 		&u.CacheWrite1h, &u.Reasoning, &u.InputAudio, &u.OutputAudio, &u.InputImage, &u.OutputImage, &u.ToolInput, &u.WebSearches, &u.Accepted,
-		&u.Rejected, &u.Estimated, &u.ReasoningKnown, &u.CacheKnown, (*int64)(&r.Cost), &r.Priced, &r.Session, &tags, &dropped, &r.Lost)
+		&u.Rejected, &u.Estimated, &u.ReasoningKnown, &u.CacheKnown, (*int64)(&r.Cost), &r.Priced, &r.Session, &tags, &dropped, &r.Lost,
+		&r.Prompts, &r.Retrieved, &tools, &thread)
 	if err != nil {
 		return err
 	}
 	if r.Tags, err = unlist(tags); err != nil {
 		return err
 	}
-	r.Dropped, err = unlist(dropped)
+	if r.Dropped, err = unlist(dropped); err != nil {
+		return err
+	}
+	r.Thread = uint64(thread)
+	if tools != "" && tools != "[]" {
+		err = json.Unmarshal([]byte(tools), &r.Tools)
+	}
 	return err
+}
+
+func toolList(tools []llm.ToolUse) (string, error) {
+	if len(tools) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal(tools)
+	return string(b), err
 }
 
 func list(items []string) (string, error) {

@@ -29,6 +29,7 @@ func sample(id string) *Record {
 		EndUser: "eu", Model: "m", Deployment: "dep", Provider: "openai", Upstream: "gpt-4o", APIBase: "https://api.openai.com/v1",
 		In: llm.Anthropic, Out: llm.OpenAI, Op: llm.OpChat, Stream: true, Lost: true, Status: 200, ErrorKind: llm.ErrTimeout, Incomplete: true,
 		ClientGone: true, Attempts: 2, Cost: 123456, Priced: true, Session: "s", Tags: []string{"a", "b"}, Dropped: []string{"seed"},
+		Prompts: 2, Retrieved: true, Tools: []llm.ToolUse{{Name: "t", Calls: 3}, {Name: "u", Calls: 1}}, Thread: 1 << 63, Groups: []string{"g"},
 		Usage: llm.Usage{Input: 11, Output: 5, Total: 16, CacheRead: 4, CacheWrite: 3, CacheWrite1h: 2, Reasoning: 1, InputAudio: 6, OutputAudio: 7,
 			InputImage: 8, OutputImage: 9, ToolInput: 10, WebSearches: 12, Accepted: 13, Rejected: 14, Estimated: true, ReasoningKnown: true, CacheKnown: true}}
 }
@@ -51,10 +52,14 @@ func TestRecord_roundTrip(t *testing.T) {
 		t.Errorf("%q, %v", got.Model, err)
 	}
 	whole := sample("a").Append(nil)
+	older := len(whole) - len(sample("a").appendMetrics(nil))
 	for i := range whole {
-		if err := got.Decode(whole[:i]); err == nil {
+		if err := got.Decode(whole[:i]); err == nil && i != older {
 			t.Fatalf("the first %d of %d bytes pass for a record", i, len(whole))
 		}
+	}
+	if err := got.Decode(whole[:older]); err != nil || got.Lost != true || got.Prompts != 0 {
+		t.Errorf("a record of before there were metrics: %+v, %v", got, err)
 	}
 }
 

@@ -60,6 +60,15 @@ type Record struct {
 	// Lost marks a record made up for a call of a replica that never came back: Cost is what was reserved for the call. The call's own
 	// record takes its place should it come after all.
 	Lost bool
+
+	// What a chat adds to its user's metrics; nothing if the client got no answer.
+	Prompts   int64         // new user messages, without the history sent along
+	Retrieved bool          // it was given context that somebody had looked up
+	Tools     []llm.ToolUse // the tools that the answer calls
+	// Thread stands for the conversation where the client names no Session: a hash of how it begins. 0: none.
+	Thread uint64
+	// Groups are the caller's at the time of the call. They are not kept with the record, only with the user.
+	Groups []string
 }
 
 // recordVersion begins every encoded record. Fields are only ever added at the end, so that an older journal is still read.
@@ -88,7 +97,40 @@ func (r *Record) Append(dst []byte) []byte {
 	}
 	dst = binary.AppendUvarint(dst, flags)
 	dst = appendTexts(dst, r.Tags)
-	return appendTexts(dst, r.Dropped)
+	dst = appendTexts(dst, r.Dropped)
+	return r.appendMetrics(dst)
+}
+
+// appendMetrics encodes the fields that came with users' metrics.
+func (r *Record) appendMetrics(dst []byte) []byte {
+	dst = binary.AppendVarint(dst, r.Prompts)
+	var flags uint64
+	if r.Retrieved {
+		flags = 1
+	}
+	dst = binary.AppendUvarint(dst, flags)
+	dst = binary.AppendUvarint(dst, uint64(len(r.Tools)))
+	for i := range r.Tools {
+		dst = appendText(dst, r.Tools[i].Name)
+		dst = binary.AppendVarint(dst, r.Tools[i].Calls)
+	}
+	dst = binary.AppendUvarint(dst, r.Thread)
+	return appendTexts(dst, r.Groups)
+}
+
+func (r *Record) decodeMetrics(d *decoder) {
+	if len(d.b) == 0 {
+		return // written before there were any
+	}
+	r.Prompts = d.varint()
+	r.Retrieved = d.uvarint()&1 != 0
+	n := d.uvarint()
+	d.bad = d.bad || n > uint64(len(d.b))
+	for ; n > 0 && !d.bad; n-- {
+		r.Tools = append(r.Tools, llm.ToolUse{Name: d.text(), Calls: d.varint()})
+	}
+	r.Thread = d.uvarint()
+	r.Groups = d.texts()
 }
 
 // appendText writes a string that every database takes: valid UTF-8 without NUL.
@@ -135,6 +177,7 @@ func (r *Record) Decode(b []byte) error {
 		*b = flags&(1<<i) != 0
 	}
 	r.Tags, r.Dropped = d.texts(), d.texts()
+	r.decodeMetrics(&d)
 	if d.bad {
 		return errRecord
 	}
