@@ -24,6 +24,8 @@ type Postgres struct {
 	dir   string
 	proc  *syscall.SysProcAttr
 	count atomic.Int64
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the running server has said its last
 }
 
 // StartPostgres runs a server until the test ends. Without PostgreSQL's programs the test is skipped, or fails where CI is set, with the
@@ -49,7 +51,8 @@ func StartPostgres(t testing.TB) *Postgres {
 		p.dropRoot(t)
 	}
 	p.run(t, "initdb", "-D", filepath.Join(dir, "data"), "-A", "trust", "-U", "weir", "-E", "UTF8", "--locale=C", "--no-sync")
-	p.start(t)
+	t.Cleanup(p.Stop)
+	p.Start(t)
 	return p
 }
 
@@ -113,7 +116,8 @@ func (p *Postgres) run(t testing.TB, name string, args ...string) {
 	}
 }
 
-func (p *Postgres) start(t testing.TB) {
+// Start starts the server after Stop, with what it had.
+func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	cmd := p.command("postgres", "-D", filepath.Join(p.dir, "data"), "-k", p.dir, "-c", "listen_addresses=", "-c", "fsync=off",
 		"-c", "shared_buffers=16MB", "-c", "max_connections=50")
@@ -126,6 +130,7 @@ func (p *Postgres) start(t testing.TB) {
 	}
 	ready := make(chan bool, 1)
 	ended := make(chan struct{})
+	p.cmd, p.ended = cmd, ended
 	var said []string
 	go func() {
 		defer close(ended)
@@ -144,14 +149,20 @@ func (p *Postgres) start(t testing.TB) {
 			ready <- false
 		}
 	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT) // it may have ended already
-		<-ended
-		_ = cmd.Wait()
-	})
 	if !<-ready {
 		t.Fatalf("postgres did not start:\n%s", strings.Join(said, "\n"))
 	}
+}
+
+// Stop ends the server at once, connections and all, as a crash would. Stopping a stopped one does nothing.
+func (p *Postgres) Stop() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended already
+	<-p.ended
+	_ = p.cmd.Wait()
+	p.cmd = nil
 }
 
 // Database makes an empty database and gives its URL.
