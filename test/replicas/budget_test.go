@@ -25,7 +25,8 @@ func TestBudget_killed(t *testing.T) {
 	// Some are under way on the third for long enough to be known of.
 	const held = 10
 	var wg sync.WaitGroup
-	within(t, 5*time.Second, "the third replica knows the key", func() bool { s, _ := call(t, third.URL, key, hello); return s == http.StatusOK })
+	knows(t, two, key)
+	knows(t, third.Gateway, key)
 	for range held {
 		wg.Go(func() { call(t, third.URL, key, strings.Replace(hello, "how", "wait", 1)) })
 	}

@@ -203,6 +203,14 @@ func call(t *testing.T, url, key, body string) (int, http.Header) {
 	return resp.StatusCode, resp.Header
 }
 
+// knows waits until a replica knows a key, which takes it a second at most; nothing is charged for asking.
+func knows(t *testing.T, g *gwtest.Gateway, key string) {
+	t.Helper()
+	within(t, time.Second, "the replica knows the key", func() bool {
+		return g.Get(t, "/v1/models", "Authorization", "Bearer "+key).Status == http.StatusOK
+	})
+}
+
 // number is the one number that a query gives; -1 while the database is away.
 func (w *world) number(t *testing.T, query string, args ...any) (n int64) {
 	t.Helper()
