@@ -4,8 +4,6 @@ package fleet
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,28 +16,7 @@ import (
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
-// weir is the program, built once.
-var weir string
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "weir-fleet")
-	if err == nil {
-		weir = filepath.Join(dir, "weir")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-o", weir, "github.com/weir-gateway/weir/cmd/weir").CombinedOutput(); err != nil {
-			err = fmt.Errorf("%w: %s", err, out)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "build weir:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-func config() string {
+func config(t *testing.T) string {
 	return fmt.Sprintf(`
 fleet:
   process:
@@ -47,7 +24,7 @@ fleet:
       mock: {command: [%q, mock, --host, 127.0.0.1, --port, "{port}"], health: /health}
       gone: {command: [/no/such/program]}
       ends: {command: [sh, -c, "echo the weights are missing >&2; exit 3"]}
-`, weir)
+`, gwtest.Build(t))
 }
 
 // definition is a hosted model's, of one to three servers.
@@ -112,7 +89,7 @@ func listed(t *testing.T, g *gwtest.Gateway, id string) bool {
 
 // TestLife is the whole life of a model on this machine: created, chatting, stopped, started, scaled, deleted.
 func TestLife(t *testing.T) {
-	g := gwtest.Start(t, config())
+	g := gwtest.Start(t, config(t))
 	ok(t, g.Post(t, "/api/models", definition("tiny", "mock", "")))
 	awaits(t, g, "tiny", "InService")
 	ok(t, chat(t, g, "tiny"))
@@ -151,7 +128,7 @@ func servers(t *testing.T, g *gwtest.Gateway) int {
 
 // TestFails holds that a program that is not there, or ends at once, makes the model Failed with its own words, and can be deleted.
 func TestFails(t *testing.T) {
-	g := gwtest.Start(t, config())
+	g := gwtest.Start(t, config(t))
 	for container, why := range map[string]string{"gone": "no such file", "ends": "the weights are missing"} {
 		ok(t, g.Post(t, "/api/models", definition(container, container, "")))
 		if m := awaits(t, g, container, "Failed"); m.Model.Reason == nil || !strings.Contains(*m.Model.Reason, why) {
@@ -165,7 +142,7 @@ func TestFails(t *testing.T) {
 // TestAdopted holds that a model's servers outlive the gateway and serve the next one, without being started again.
 func TestAdopted(t *testing.T) {
 	dir := t.TempDir()
-	g := gwtest.StartIn(t, dir, config(), app.Options{})
+	g := gwtest.StartIn(t, dir, config(t), app.Options{})
 	ok(t, g.Post(t, "/api/models", definition("kept", "mock", "")))
 	awaits(t, g, "kept", "InService")
 	before, err := filepath.Glob(filepath.Join(dir, "fleet", "process", "*", "*.json"))
@@ -173,7 +150,7 @@ func TestAdopted(t *testing.T) {
 		t.Fatalf("%v, %v", before, err)
 	}
 	g.Stop(t)
-	g = gwtest.StartIn(t, dir, config(), app.Options{})
+	g = gwtest.StartIn(t, dir, config(t), app.Options{})
 	ok(t, chat(t, g, "kept"))
 	if after, _ := filepath.Glob(filepath.Join(dir, "fleet", "process", "*", "*.json")); len(after) != 1 || after[0] != before[0] {
 		t.Errorf("servers before %v, after %v", before, after)
@@ -184,7 +161,7 @@ func TestAdopted(t *testing.T) {
 
 // TestWake holds that fifty callers of a sleeping model are answered by one start.
 func TestWake(t *testing.T) {
-	g := gwtest.Start(t, config())
+	g := gwtest.Start(t, config(t))
 	ok(t, g.Post(t, "/api/models", definition("nap", "mock", `"wakeOnRequest":true,`)))
 	awaits(t, g, "nap", "InService")
 	ok(t, g.Do(t, http.MethodPut, "/api/models/nap", `{"enabled":false}`))
@@ -208,7 +185,7 @@ func TestWake(t *testing.T) {
 
 // TestGroups holds that a model for some groups is listed for them and callable by them alone.
 func TestGroups(t *testing.T) {
-	g := gwtest.Start(t, config())
+	g := gwtest.Start(t, config(t))
 	ok(t, g.Post(t, "/api/models", `{"modelId":"ours","modelName":"demo/demo","modelType":"textgen","streaming":true,"allowedGroups":["red"]}`))
 	awaits(t, g, "ours", "InService")
 	user := func(groups string) string {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -29,10 +27,7 @@ import (
 func TestKill(t *testing.T) {
 	const clients, kills = 16, 4
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "weir")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/weir").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := gwtest.Build(t)
 	up := httptest.NewServer(mock.New(mock.Options{Text: "one two three"}, nil))
 	defer up.Close()
 	file := filepath.Join(dir, "config.yaml")
@@ -42,13 +37,13 @@ func TestKill(t *testing.T) {
 	database := filepath.Join(dir, "weir.db")
 	whole := map[string]int{}
 	for range kills {
-		p := startProgram(t, bin, file, filepath.Join(dir, "data"), database)
+		p := gwtest.StartProgram(t, bin, file, filepath.Join(dir, "data"), "DATABASE_URL="+database)
 		for id := range hammer(t, p, clients) {
 			whole[id]++
 		}
 	}
-	p := startProgram(t, bin, file, filepath.Join(dir, "data"), database)
-	p.stop(t, syscall.SIGTERM)
+	p := gwtest.StartProgram(t, bin, file, filepath.Join(dir, "data"), "DATABASE_URL="+database)
+	p.Stop(t, syscall.SIGTERM)
 	if len(whole) < kills*clients {
 		t.Fatalf("only %d calls were answered whole: too few to prove anything", len(whole))
 	}
@@ -68,69 +63,8 @@ func TestKill(t *testing.T) {
 	t.Logf("%d calls answered whole, %d records, %d kills", len(whole), len(recorded), kills)
 }
 
-// program is a running weir.
-type program struct {
-	url  string
-	cmd  *exec.Cmd
-	log  *gwtest.Buffer
-	done chan error
-}
-
-// startProgram starts weir and waits for its banner.
-func startProgram(t *testing.T, bin, config, data, database string) *program {
-	t.Helper()
-	p := &program{log: &gwtest.Buffer{}, done: make(chan error, 1)}
-	p.cmd = exec.Command(bin, "serve", "--config", config, "--host", "127.0.0.1", "--port", "0", "--data-dir", data)
-	p.cmd.Env = []string{"WEIR_MASTER_KEY=" + gwtest.MasterKey, "DATABASE_URL=" + database, "HOME=" + t.TempDir()}
-	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready := make(chan string, 1)
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			if _, rest, ok := strings.Cut(lines.Text(), "is listening on "); ok {
-				url, _, _ := strings.Cut(rest, " ")
-				ready <- url
-			}
-		}
-		p.done <- p.cmd.Wait()
-	}()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // it has ended unless the test failed
-	select {
-	case p.url = <-ready:
-	case err := <-p.done:
-		t.Fatalf("weir ended: %v\n%s", err, p.log)
-	case <-time.After(30 * time.Second):
-		t.Fatalf("weir did not start\n%s", p.log)
-	}
-	return p
-}
-
-// stop sends a signal and waits for the end, which must be a clean one unless the signal kills.
-func (p *program) stop(t *testing.T, signal syscall.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-p.done:
-		if err != nil && signal != syscall.SIGKILL {
-			t.Fatalf("weir ended with %v\n%s", err, p.log)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatalf("weir did not end after signal %v\n%s", signal, p.log)
-	}
-}
-
 // hammer calls from many clients at once, kills the program in the middle of it, and gives the ids of the calls that were answered whole.
-func hammer(t *testing.T, p *program, clients int) map[string]bool {
+func hammer(t *testing.T, p *gwtest.Program, clients int) map[string]bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -144,7 +78,7 @@ func hammer(t *testing.T, p *program, clients int) map[string]bool {
 	for i := range clients {
 		group.Go(func() {
 			for n := 0; ; n++ {
-				id, err := wholeCall(ctx, client, p.url, (i+n)%3 == 0)
+				id, err := wholeCall(ctx, client, p.URL, (i+n)%3 == 0)
 				if err != nil {
 					return // killed
 				}
@@ -160,10 +94,10 @@ func hammer(t *testing.T, p *program, clients int) map[string]bool {
 	select {
 	case <-warm:
 	case <-ctx.Done():
-		t.Fatalf("too few calls were answered\n%s", p.log)
+		t.Fatalf("too few calls were answered\n%s", p.Log)
 	}
 	<-time.After(time.Duration(rand.IntN(600)) * time.Millisecond) // any moment: between two drains, in the middle of one
-	p.stop(t, syscall.SIGKILL)
+	p.Stop(t, syscall.SIGKILL)
 	group.Wait()
 	return whole
 }
