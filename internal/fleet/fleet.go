@@ -72,6 +72,9 @@ type Fleet struct {
 
 	failures map[string]int // in a row
 
+	// telling is held for reading from a change until this replica routes by it: who reads a state through the fleet can act on it.
+	telling sync.RWMutex
+
 	busy    map[string]bool // models that are being looked at
 	looking sync.WaitGroup
 	orphans []Orphan
@@ -210,18 +213,35 @@ func (f *Fleet) set(ctx context.Context, m *Model, to Status, reason string) err
 		m.Phase, m.PhaseAt = "", now
 	}
 	m.Status, m.Reason, m.Updated = to, reason, now
-	if err := f.o.Store.Put(ctx, m, events...); err != nil {
+	return f.tell(ctx, func() error { return f.o.Store.Put(ctx, m, events...) })
+}
+
+// tell makes a change of the store and returns when this replica routes by it.
+func (f *Fleet) tell(ctx context.Context, change func() error) error {
+	f.telling.RLock()
+	defer f.telling.RUnlock()
+	if err := change(); err != nil {
 		return err
 	}
 	f.o.Changed(ctx)
 	return nil
 }
 
-// Models lists what there is.
-func (f *Fleet) Models(ctx context.Context) ([]Model, error) { return f.o.Store.Models(ctx) }
+// told waits until this replica routes by all that the store showed a moment ago.
+func (f *Fleet) told() {
+	f.telling.Lock()
+	f.telling.Unlock() //nolint:staticcheck // that nobody holds it is all that is wanted
+}
 
-// Model is one; ErrNotFound.
+// Models lists what there is. What they show is in force on this replica.
+func (f *Fleet) Models(ctx context.Context) ([]Model, error) {
+	defer f.told()
+	return f.o.Store.Models(ctx)
+}
+
+// Model is one; ErrNotFound. What it shows is in force on this replica.
 func (f *Fleet) Model(ctx context.Context, id string) (*Model, error) {
+	defer f.told()
 	return f.o.Store.Model(ctx, id)
 }
 

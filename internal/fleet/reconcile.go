@@ -248,10 +248,7 @@ func (f *Fleet) remove(ctx context.Context, m *Model) (time.Duration, error) {
 		}
 	}
 	if err == nil && done {
-		if err = f.o.Store.Remove(ctx, m); err == nil {
-			f.o.Changed(ctx)
-		}
-		return 0, err
+		return 0, f.tell(ctx, func() error { return f.o.Store.Remove(ctx, m) })
 	}
 	if m.Phase == phaseDown && f.late(m, f.o.Deadlines.Delete) {
 		m.Delete = false

@@ -82,10 +82,10 @@ func (f *Fleet) Create(ctx context.Context, d Definition, apiKey string) (*Model
 	if m.AutoScaling != nil && m.AutoScaling.Scheduling != nil {
 		m.ScheduleState.Updated = now
 	}
-	if err := f.o.Store.Create(ctx, m, Event{ModelID: m.ModelID, At: now, To: m.Status, Reason: m.Reason}); err != nil {
+	made := Event{ModelID: m.ModelID, At: now, To: m.Status, Reason: m.Reason}
+	if err := f.tell(ctx, func() error { return f.o.Store.Create(ctx, m, made) }); err != nil {
 		return nil, err
 	}
-	f.o.Changed(ctx)
 	f.Look(m.ModelID)
 	return m, nil
 }
@@ -140,14 +140,13 @@ func (f *Fleet) change(ctx context.Context, id string, edit func(*Model) error) 
 			m.Phase, m.PhaseAt = "", now
 			events = append(events, Event{ModelID: id, At: now, From: was, To: m.Status, Reason: m.Reason})
 		}
-		err = f.o.Store.Put(ctx, m, events...)
+		err = f.tell(ctx, func() error { return f.o.Store.Put(ctx, m, events...) })
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		f.o.Changed(ctx)
 		f.Look(id)
 		return &old, m, nil
 	}
