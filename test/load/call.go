@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 const (
@@ -37,7 +39,7 @@ func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000, DisableCompression: true}}
 }
 
-func request(ctx context.Context, url, body string) (*http.Request, error) {
+func request(ctx context.Context, url, body, key string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -48,10 +50,10 @@ func request(ctx context.Context, url, body string) (*http.Request, error) {
 }
 
 // call makes one request and reads the answer to its end.
-func (b *bench) call(ctx context.Context, url, body string) (time.Duration, error) {
+func (b *bench) call(ctx context.Context, url, body, key string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	req, err := request(ctx, url, body)
+	req, err := request(ctx, url, body, key)
 	if err != nil {
 		return 0, err
 	}
@@ -89,7 +91,7 @@ func (b *bench) burst(ctx context.Context, to endpoint, s scenario) (figures, er
 				if i >= s.calls {
 					return
 				}
-				d, err := b.call(ctx, to.url, s.body)
+				d, err := b.call(ctx, to.url, s.body, s.key)
 				if err != nil {
 					cancel(err)
 					return
@@ -145,7 +147,7 @@ func (b *bench) openStreams(ctx context.Context, n int) (float64, error) {
 func (b *bench) openStream(ctx context.Context, body string, begun func()) error {
 	told := sync.OnceFunc(begun)
 	defer told()
-	req, err := request(ctx, b.weir.url, body)
+	req, err := request(ctx, b.weir.url, body, key)
 	if err != nil {
 		return err
 	}
@@ -205,4 +207,46 @@ func (b *bench) writeProfile(ctx context.Context, s scenario, dir string) error 
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, strings.ReplaceAll(s.name, " ", "-")+".pprof"), profile, 0o644)
+}
+
+// limitedKey makes a key on which all there is to ask holds: a team, a user and their place in it, each with a budget, requests, tokens and
+// parallel calls, the key with those and with limits for the model as well. None of them is ever reached.
+func (b *bench) limitedKey(ctx context.Context) (string, error) {
+	const limits = `"max_budget":1e9,"budget_duration":"1mo","rpm_limit":1000000000,"tpm_limit":1000000000000`
+	var made struct {
+		Key    string `json:"key"`
+		UserID string `json:"user_id"`
+		TeamID string `json:"team_id"`
+	}
+	if err := b.manage(ctx, "/user/new", `{"user_id":"bench-user","auto_create_key":false,"max_parallel_requests":100000,`+limits+`}`, &made); err != nil {
+		return "", err
+	}
+	if err := b.manage(ctx, "/team/new", `{"team_id":"bench-team","members_with_roles":[{"role":"user","user_id":"bench-user"}],`+
+		`"team_member_budget":1e9,"team_member_rpm_limit":1000000000,"team_member_tpm_limit":1000000000000,`+limits+`}`, &made); err != nil {
+		return "", err
+	}
+	err := b.manage(ctx, "/key/generate", `{"user_id":"bench-user","team_id":"bench-team","max_parallel_requests":100000,`+
+		`"model_rpm_limit":{"mock?text=ok":1000000000},"model_tpm_limit":{"mock?text=ok":1000000000000},`+limits+`}`, &made)
+	return made.Key, err
+}
+
+func (b *bench) manage(ctx context.Context, path, body string, into any) error {
+	req, err := request(ctx, b.weir.url, body, masterKey)
+	if err != nil {
+		return err
+	}
+	req.URL.Path = path
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %d %s", path, resp.StatusCode, answer)
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, into)
+	}
+	return err
 }

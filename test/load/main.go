@@ -26,6 +26,7 @@ type scenario struct {
 	parallel int
 	calls    int // of one round
 	target   float64
+	key      string
 }
 
 // options are the command line.
@@ -121,10 +122,15 @@ func run(ctx context.Context, o options) (err error) {
 
 // table measures the scenarios and prints a line for each.
 func table(ctx context.Context, b *bench, o options) (missed bool, err error) {
+	limited, err := b.limitedKey(ctx)
+	if err != nil {
+		return false, err
+	}
 	scenarios := []scenario{
-		{"2 KB call", chat("mock?text=ok", 2<<10, false), 16, 4000, 3},
-		{"200 KB call", chat("mock?text=ok", 200<<10, false), 8, 600, 2},
-		{"stream of 100 chunks", chat("mock?chunks=100&pace=2ms&bytes=1200", 2<<10, true), 32, 192, 1.5},
+		{"2 KB call", chat("mock?text=ok", 2<<10, false), 16, 4000, 3, key},
+		{"2 KB call, all limits", chat("mock?text=ok", 2<<10, false), 16, 4000, 3.3, limited},
+		{"200 KB call", chat("mock?text=ok", 200<<10, false), 8, 600, 2, key},
+		{"stream of 100 chunks", chat("mock?chunks=100&pace=2ms&bytes=1200", 2<<10, true), 32, 192, 1.5, key},
 	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "scenario\tnginx CPU us\tWeir CPU us\tratio\ttarget\tnginx p50 +us\tWeir p50 +us\tnginx p99 +us\tWeir p99 +us\t")

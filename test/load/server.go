@@ -144,7 +144,7 @@ func (b *bench) ready(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("it does not answer"))
 	defer cancel()
 	for {
-		_, err := b.call(ctx, p.url, chat("mock?text=ok", 300, false))
+		_, err := b.call(ctx, p.url, chat("mock?text=ok", 300, false), key)
 		if err == nil {
 			return nil
 		}
