@@ -15,6 +15,7 @@ import (
 type keyView struct {
 	a       *API
 	spent   map[string]spent
+	used    map[string]int64 // when last, Unix milliseconds
 	budgets map[string]*account.Budget
 	users   map[string]*account.User // filled by withUsers
 	teams   map[string]*account.Team // filled by withTeams
@@ -29,6 +30,9 @@ func (a *API) viewKeys(ctx context.Context, keys ...account.Key) (*keyView, erro
 	}
 	var err error
 	if v.spent, err = a.spends(ctx, account.OfKey, hashes...); err != nil {
+		return nil, err
+	}
+	if v.used, err = a.Store.LastUsed(ctx, hashes...); err != nil {
 		return nil, err
 	}
 	return v, related(ctx, v.budgets, a.Store.Accounts().Budgets, keys, func(k *account.Key) string { return k.BudgetID },
@@ -117,7 +121,8 @@ func (v *keyView) row(k *account.Key) object {
 	}
 	o["rotation_count"], o["last_rotation_at"], o["key_rotation_at"] = k.Rotations, moment(k.Rotated), nil
 	o["aws_access_key_id"] = text(k.AWSAccessKeyID)
-	for _, name := range []string{"last_active", "object_permission_id", "litellm_organization_table", "litellm_project_table", "jwt_key_mappings"} {
+	o["last_active"] = moment(v.used[k.Hash])
+	for _, name := range []string{"object_permission_id", "litellm_organization_table", "litellm_project_table", "jwt_key_mappings"} {
 		o[name] = nil
 	}
 	return o

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -218,4 +221,36 @@ func (s *Store) SumRecords(ctx context.Context, f RecordFilter) (RecordSum, erro
 		return RecordSum{}, fmt.Errorf("sum records: %w", err)
 	}
 	return sum, nil
+}
+
+// LastUsed is when each of these keys was last used, in Unix milliseconds; a key that never was is not in it. However many calls a key has
+// made, it costs one look into the index.
+func (s *Store) LastUsed(ctx context.Context, keys ...string) (map[string]int64, error) {
+	out := map[string]int64{}
+	for chunk := range slices.Chunk(keys, 500) {
+		args := make([]any, len(chunk))
+		for i, k := range chunk {
+			args[i] = k
+		}
+		rows, err := s.read.QueryContext(ctx, `SELECT id, (SELECT MAX(started) FROM records WHERE key_hash = keys.id) FROM keys WHERE id IN (`+
+			marks(1, len(chunk))+`)`, args...)
+		if err != nil {
+			return nil, fmt.Errorf("last uses of keys: %w", err)
+		}
+		for rows.Next() {
+			var key string
+			var used sql.NullInt64
+			if err := rows.Scan(&key, &used); err != nil {
+				rows.Close()
+				return nil, fmt.Errorf("last uses of keys: %w", err)
+			}
+			if used.Valid {
+				out[key] = used.Int64
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, fmt.Errorf("last uses of keys: %w", err)
+		}
+	}
+	return out, nil
 }

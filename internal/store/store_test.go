@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/store"
 	"github.com/weir-gateway/weir/internal/usage"
@@ -33,7 +36,7 @@ func suite(t *testing.T, address func(*testing.T) string) {
 	for name, test := range map[string]func(*testing.T, string){"records": testRecords, "filter": testFilter, "exactly once": testExactlyOnce,
 		"journal": testJournal, "meta": testMeta, "migrate together": testMigrateTogether, "readers during a write": testConcurrent,
 		"accounts": testAccounts, "every account": testEveryAccount, "unique": testUnique, "edits together": testEdits, "changes": testChanges,
-		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "daily": testDaily, "pages": testRecordPage, "leases": testLeases} {
+		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "last used": testLastUsed, "daily": testDaily, "pages": testRecordPage, "leases": testLeases} {
 		t.Run(name, func(t *testing.T) { test(t, address(t)) })
 	}
 }
@@ -67,6 +70,23 @@ func records(n int) []usage.Record {
 		out[i] = record(i)
 	}
 	return out
+}
+
+func testLastUsed(t *testing.T, address string) {
+	ctx := context.Background()
+	s := open(t, address)
+	if err := s.Edit(ctx, func(e *store.Edit) error {
+		return errors.Join(e.Keys.Put(ctx, &account.Key{Hash: "hash"}), e.Keys.Put(ctx, &account.Key{Hash: "idle"}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SaveRecords(ctx, "j", usage.Position{}, records(5)); err != nil {
+		t.Fatal(err)
+	}
+	used, err := s.LastUsed(ctx, "hash", "idle", "unknown")
+	if err != nil || !maps.Equal(used, map[string]int64{"hash": 1002}) {
+		t.Errorf("last used: %v %v", used, err)
+	}
 }
 
 func testRecords(t *testing.T, address string) {
