@@ -19,7 +19,7 @@ var databaseReasons = []*reason{
 	{file: "db_teams", record: "call-blocked-team|call-blocked-team-7s-later", field: "*", class: better, why: "A blocked team is blocked at once, not after a minute."},
 	{file: "db_teams", record: "*", field: "body.spend|body.data.spend|body.*.spend", class: better, why: "What was spent shows within the second."},
 	{file: "db_users", record: "list-sort", field: "body.users[1]*", class: better, why: "The id that a user without one gets is random, and sorts anywhere.", soon: true},
-	{file: "db_users|db_spend|db_enforcement|db_keys", record: "*", field: "*.last_active|*.last_active: *", class: later, why: "When a key was last used."},
+	{file: "db_users", record: "key-list-by-user", field: "body.keys[2].last_active", class: better, why: "A key was used when it called a model, not when it was refused a management route."},
 	{file: "db_teams", record: "member_update-not-member|info-after-members", field: "*", class: better, why: "Who is no member has no place to change."},
 	{file: "db_teams", record: "key-list-by-team", field: "body.keys*.team_models", class: better, why: "A key shows the models of its team."},
 	{file: "db_models", record: "new-duplicate-id|new-missing-*|tag-new-dup|tag-*unknown", field: "status|body.error*", class: better, why: "Bad input is a 4xx that names the field."},
