@@ -156,6 +156,10 @@ var management = []struct{ method, path, who string }{
 
 	{"POST", "/utils/*", "a"},
 	{"GET", "/utils/*", "a"},
+	{"GET", "/metrics/users", "a"}, // who may see whose is settled there
+	{"GET", "/metrics/users/*", "a"},
+	{"GET", "/api/metrics/users", "a"},
+	{"GET", "/api/metrics/users/*", "a"},
 	{"GET", "/models", "a"},
 	{"GET", "/models/*", "a"},
 	{"GET", "/v1/models", "a"},

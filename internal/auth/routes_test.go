@@ -49,6 +49,8 @@ func TestManage(t *testing.T) {
 	f("POST /key/sk-abc/regenerate", "internal org team member")
 	f("GET /key/info?key=x", everyone)
 	f("HEAD /key/info", everyone)
+	f("GET /metrics/users/all", everyone)
+	f("GET /api/metrics/users/a/b", everyone)
 	f("POST /key/block", "internal org team member")
 	f("POST /key/unblock", "org team")
 	f("POST /key/k/reset_spend", "")
