@@ -24,6 +24,7 @@ type books struct {
 func (b books) SaveRecords(ctx context.Context, journal string, upTo usage.Position, records []usage.Record) ([]account.Spend, error) {
 	b.a.accounts.mu.Lock()
 	defer b.a.accounts.mu.Unlock()
+	b.addTeams(records)
 	spends, err := b.Store.SaveRecords(ctx, journal, upTo, records)
 	if err != nil {
 		return nil, err
@@ -37,6 +38,27 @@ func (b books) SaveRecords(ctx context.Context, journal string, upTo usage.Posit
 	}
 	b.a.limits.Drained(spends, charges)
 	return spends, nil
+}
+
+// addTeams completes the groups of users who called with a key: they are in those of all their teams, not of the key's alone.
+func (b books) addTeams(records []usage.Record) {
+	teams := map[string][]string{}
+	for i := range records {
+		r := &records[i]
+		if r.User == "" || r.Key == "" {
+			continue
+		}
+		names, known := teams[r.User]
+		if !known {
+			names = b.a.accounts.dir.TeamNames(r.User)
+			teams[r.User] = names
+		}
+		for _, name := range names {
+			if !slices.Contains(r.Groups, name) {
+				r.Groups = append(slices.Clip(r.Groups), name)
+			}
+		}
+	}
 }
 
 // meeting is the database as replicas meet in it.

@@ -14,4 +14,7 @@ func (a *App) openLISA(sealer *store.Sealer) {
 		Groups: func(p *auth.Principal) []string { return p.Groups }, Container: a.containers, Now: a.o.Now, Log: a.log, Version: a.o.Version})
 }
 
-func (a *App) registerLISA(mux *http.ServeMux, prefix string) { a.lisa.Register(mux, prefix) }
+func (a *App) registerLISA(mux *http.ServeMux, prefix string) {
+	a.lisa.Register(mux, prefix)
+	lisa.NewMetrics(lisa.MetricsOptions{Store: a.store, Identify: a.proxy.Identify, Log: a.log}).Register(mux, prefix)
+}

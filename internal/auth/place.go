@@ -18,6 +18,18 @@ func (d *Directory) Teams(user string) []*account.Member {
 	return nil
 }
 
+// TeamNames are the aliases of a user's teams, in order.
+func (d *Directory) TeamNames(user string) []string {
+	var names []string
+	for _, m := range d.Teams(user) {
+		if t, ok := d.teams.get(id(m.TeamID)); ok && t.Alias != "" {
+			names = append(names, t.Alias)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Orgs are the memberships of a user in organizations, in no order; not to be changed.
 func (d *Directory) Orgs(user string) []*account.OrgMember {
 	if p, ok := d.places.get(id(user)); ok {
