@@ -47,9 +47,11 @@ func (a *App) openFleet() error {
 	if err != nil {
 		return err
 	}
+	hosts := map[string]fleet.Host{"process": local}
+	a.openECS(hosts)
 	a.containers = local.Knows
 	a.fleet = fleet.New(fleet.Options{
-		Store: a.store.Fleet(), Hosts: map[string]fleet.Host{"process": local}, DefaultHost: c.Host, Probe: a.firstCall, ProbeExternal: c.ProbeExternal,
+		Store: a.store.Fleet(), Hosts: hosts, DefaultHost: c.Host, Probe: a.firstCall, ProbeExternal: c.ProbeExternal,
 		Changed: a.tellChanged, Running: func(id string) int64 { return a.running.of(id).Load() }, Lead: a.leadsFleet,
 		Health: func(d *fleet.Definition) string { return healthPath(d, local) }, Now: a.o.Now, Log: a.log,
 		Deadlines: fleet.Deadlines{Create: c.Deadlines.Create, Start: c.Deadlines.Start, Update: c.Deadlines.Update, Drain: c.Deadlines.Drain, Delete: c.Deadlines.Delete},

@@ -9,6 +9,7 @@ type Fleet struct {
 	WakeTimeout   time.Duration  `yaml:"wake_timeout" default:"5m" doc:"how long calls of a sleeping model (wakeOnRequest) are held while it starts"`
 	Deadlines     FleetDeadlines `yaml:"deadlines" doc:"how long a phase of a model's life may take before it has failed"`
 	Process       FleetProcess   `yaml:"process" doc:"model servers as processes of this machine"`
+	ECS           FleetECS       `yaml:"ecs" doc:"model servers as services of Amazon ECS; credentials are those of the environment"`
 }
 
 // FleetDeadlines bound the phases of a hosted model's life.
@@ -29,4 +30,27 @@ type FleetProcess struct {
 type FleetProfile struct {
 	Command []string `yaml:"command" doc:"program and arguments; {port} {model} {modelId} {dir} are filled in, and containerConfig.environment is its environment"`
 	Health  string   `yaml:"health" default:"/health" doc:"path that answers 200 when the server is ready; loadBalancerConfig.healthCheckConfig.path wins"`
+}
+
+// FleetECS is fleet.ecs.
+type FleetECS struct {
+	Cluster            string        `yaml:"cluster" doc:"cluster the services run in; empty: there is no ecs host"`
+	Region             string        `yaml:"region" doc:"empty: AWS_REGION"`
+	EndpointURL        string        `yaml:"endpoint_url" doc:"address of AWS's APIs; empty: AWS's own"`
+	Launch             string        `yaml:"launch" default:"ec2" oneof:"ec2,fargate" doc:"ec2: every model on instances of its instanceType; fargate: models of instance types without GPUs on Fargate, with as many vCPUs and as much memory"`
+	Subnets            []string      `yaml:"subnets" doc:"private subnets of tasks, instances and load balancers; required"`
+	SecurityGroups     []string      `yaml:"security_groups" doc:"security groups of the same; they must let this gateway reach the load balancer's port and the load balancer reach port 8080; required"`
+	LoadBalancerARN    string        `yaml:"load_balancer_arn" doc:"internal load balancer that all models share, with a rule for each; empty: one is made for each model"`
+	ListenerPort       int64         `yaml:"listener_port" default:"80" doc:"port of the load balancer"`
+	Domain             string        `yaml:"domain" doc:"models on a shared load balancer are told apart by host, <name>.<domain>, for which there is a wildcard record; empty: by path, which the load balancer takes off again"`
+	ExecutionRoleARN   string        `yaml:"execution_role_arn" doc:"role that pulls images and writes logs"`
+	TaskRoleARN        string        `yaml:"task_role_arn" doc:"role of the servers; it must be able to read the models bucket"`
+	InstanceProfileARN string        `yaml:"instance_profile_arn" doc:"instance profile of EC2 capacity, with AmazonEC2ContainerServiceforEC2Role"`
+	AMI                string        `yaml:"ami" doc:"image of the instances; empty: AWS's newest for ECS, with GPU drivers where the instance has GPUs"`
+	ModelsBucket       string        `yaml:"models_bucket" doc:"bucket of the weights: the prefix modelName is copied to the server first, unless its image is of type ecr and does so itself"`
+	WeightsImage       string        `yaml:"weights_image" default:"public.ecr.aws/aws-cli/aws-cli:latest" doc:"image with the AWS CLI that copies the weights"`
+	Scaling            string        `yaml:"scaling" default:"metric" oneof:"metric,weir" doc:"metric: the service follows metricConfig between its limits; weir: it has as many servers as the calls in flight here want"`
+	LogGroupPrefix     string        `yaml:"log_group_prefix" default:"/weir/models/" doc:"where log groups are"`
+	NamePrefix         string        `yaml:"name_prefix" default:"weir" doc:"begins every name and marks what is this gateway's; at most 10 of a-z, 0-9 and -"`
+	Every              time.Duration `yaml:"every" default:"5s" doc:"how often AWS is asked about a model at most"`
 }

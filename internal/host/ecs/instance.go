@@ -1,0 +1,111 @@
+package ecs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/weir-gateway/weir/internal/fleet"
+)
+
+// machine is what an instance type has, and where its models run.
+type machine struct {
+	vcpus   int64
+	memory  int64 // MiB
+	gpus    int64
+	arm     bool
+	fargate bool
+}
+
+// size is one size of a family.
+type size struct {
+	name  string
+	vcpus int64
+	gib   int64
+	gpus  int64
+}
+
+// families are the instance types that models usually run on; all others are asked for.
+var families = map[string][]size{
+	"m5":   general,
+	"m5d":  general,
+	"g4dn": {{"xlarge", 4, 16, 1}, {"2xlarge", 8, 32, 1}, {"4xlarge", 16, 64, 1}, {"8xlarge", 32, 128, 1}, {"16xlarge", 64, 256, 1}, {"12xlarge", 48, 192, 4}, {"metal", 96, 384, 8}},
+	"g5":   {{"xlarge", 4, 16, 1}, {"2xlarge", 8, 32, 1}, {"4xlarge", 16, 64, 1}, {"8xlarge", 32, 128, 1}, {"16xlarge", 64, 256, 1}, {"12xlarge", 48, 192, 4}, {"24xlarge", 96, 384, 4}, {"48xlarge", 192, 768, 8}},
+	"g6":   {{"xlarge", 4, 16, 1}, {"2xlarge", 8, 32, 1}, {"4xlarge", 16, 64, 1}, {"8xlarge", 32, 128, 1}, {"16xlarge", 64, 256, 1}, {"12xlarge", 48, 192, 4}, {"24xlarge", 96, 384, 4}, {"48xlarge", 192, 768, 8}},
+	"g6e":  {{"xlarge", 4, 32, 1}, {"2xlarge", 8, 64, 1}, {"4xlarge", 16, 128, 1}, {"8xlarge", 32, 256, 1}, {"16xlarge", 64, 512, 1}, {"12xlarge", 48, 384, 4}, {"24xlarge", 96, 768, 4}, {"48xlarge", 192, 1536, 8}},
+	"p4d":  {{"24xlarge", 96, 1152, 8}},
+	"p4de": {{"24xlarge", 96, 1152, 8}},
+	"p5":   {{"48xlarge", 192, 2048, 8}},
+	"p5e":  {{"48xlarge", 192, 2048, 8}},
+	"p5en": {{"48xlarge", 192, 2048, 8}},
+}
+
+var general = []size{{"large", 2, 8, 0}, {"xlarge", 4, 16, 0}, {"2xlarge", 8, 32, 0}, {"4xlarge", 16, 64, 0}, {"8xlarge", 32, 128, 0}, {"12xlarge", 48, 192, 0}, {"16xlarge", 64, 256, 0}, {"24xlarge", 96, 384, 0}}
+
+// instance tells what the model's instance type has.
+func (h *Host) instance(ctx context.Context, d *fleet.Definition) (machine, error) {
+	name := ""
+	if d.InstanceType != nil {
+		name = *d.InstanceType
+	}
+	family, rest, _ := strings.Cut(name, ".")
+	for _, s := range families[family] {
+		if s.name == rest {
+			return h.placed(machine{vcpus: s.vcpus, memory: s.gib << 10, gpus: s.gpus}), nil
+		}
+	}
+	out, err := h.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []ec2types.InstanceType{ec2types.InstanceType(name)}})
+	if err != nil {
+		return machine{}, asked("instance type "+name, err)
+	}
+	if len(out.InstanceTypes) == 0 {
+		return machine{}, &fault{words: fmt.Sprintf("instance type %s: unknown in %s", name, h.o.Region)}
+	}
+	var m machine
+	one := out.InstanceTypes[0]
+	if one.VCpuInfo != nil && one.VCpuInfo.DefaultVCpus != nil {
+		m.vcpus = int64(*one.VCpuInfo.DefaultVCpus)
+	}
+	if one.MemoryInfo != nil && one.MemoryInfo.SizeInMiB != nil {
+		m.memory = *one.MemoryInfo.SizeInMiB
+	}
+	if one.GpuInfo != nil {
+		for _, g := range one.GpuInfo.Gpus {
+			if g.Count != nil {
+				m.gpus += int64(*g.Count)
+			}
+		}
+	}
+	if one.ProcessorInfo != nil {
+		for _, a := range one.ProcessorInfo.SupportedArchitectures {
+			m.arm = m.arm || a == ec2types.ArchitectureTypeArm64
+		}
+	}
+	return h.placed(m), nil
+}
+
+func (h *Host) placed(m machine) machine {
+	m.fargate = h.o.Fargate && m.gpus == 0
+	return m
+}
+
+// tasks are the sizes that Fargate has: CPU units, and memory in MiB from, to, in steps of.
+var tasks = []struct{ cpu, from, to, step int64 }{
+	{256, 512, 2048, 512}, {512, 1024, 4096, 1024}, {1024, 2048, 8192, 1024}, {2048, 4096, 16384, 1024}, {4096, 8192, 30720, 1024}, {8192, 16384, 61440, 4096},
+	{16384, 32768, 122880, 8192},
+}
+
+// fargateSize is the smallest size of Fargate that has as much, or the largest there is.
+func (m machine) fargateSize() (cpu, memory int64) {
+	for _, t := range tasks {
+		if t.cpu >= m.vcpus*1024 && t.to >= m.memory {
+			steps := max(0, (m.memory-t.from+t.step-1)/t.step)
+			return t.cpu, t.from + steps*t.step
+		}
+	}
+	last := tasks[len(tasks)-1]
+	return last.cpu, last.to
+}

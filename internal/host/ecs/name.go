@@ -1,0 +1,109 @@
+package ecs
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"unicode"
+
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// The tags of everything that is made.
+const (
+	tagModel      = "weir:model"
+	tagGeneration = "weir:generation"
+	tagOwner      = "weir:owner"
+	tagReplicas   = "weir:replicas" // of a service: what was last asked for
+)
+
+const (
+	maxPrefix = 10
+	maxName   = 32 // of load balancers and target groups; all others may be longer
+)
+
+func validPrefix(p string) bool {
+	if p == "" || len(p) > maxPrefix || p[0] < 'a' || p[0] > 'z' || strings.HasPrefix(p, "aws") || strings.HasPrefix(p, "ecs") || strings.HasPrefix(p, "fargate") || strings.HasPrefix(p, "internal") {
+		return false
+	}
+	return strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// nameOf is the name of everything of a model: readable as far as there is room, and different for different ids.
+func (h *Host) nameOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	hash := hex.EncodeToString(sum[:4])
+	readable := strings.Map(func(r rune) rune {
+		switch r = unicode.ToLower(r); {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, id)
+	room := maxName - len(h.o.NamePrefix) - len(hash) - 2
+	readable = strings.Trim(readable[:min(len(readable), room)], "-")
+	if readable == "" {
+		readable = "model"
+	}
+	return h.o.NamePrefix + "-" + readable + "-" + hash
+}
+
+// packed are ids that a tag can't hold as they are.
+const packed = "b32:"
+
+var tagAlphabet = base32.HexEncoding.WithPadding(base32.NoPadding)
+
+// maxTag is how long a tag's value may be.
+const maxTag = 256
+
+func tagOf(id string) string {
+	plain := len(id) <= maxTag && !strings.HasPrefix(id, packed) && strings.TrimSpace(id) == id && strings.IndexFunc(id, func(r rune) bool {
+		return !(r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune(" +-=._:/@", r))
+	}) < 0
+	if plain {
+		return id
+	}
+	return packed + tagAlphabet.EncodeToString([]byte(id))
+}
+
+func idOf(tag string) string {
+	if text, ok := strings.CutPrefix(tag, packed); ok {
+		if id, err := tagAlphabet.DecodeString(text); err == nil {
+			return string(id)
+		}
+	}
+	return tag
+}
+
+// tags are a model's own.
+func (w *work) tags() map[string]string {
+	return map[string]string{tagModel: tagOf(w.id), tagOwner: w.o.NamePrefix}
+}
+
+func (w *work) ecsTags(generation int64) []ecstypes.Tag {
+	out := []ecstypes.Tag{tagECS(tagModel, tagOf(w.id)), tagECS(tagOwner, w.o.NamePrefix)}
+	if generation > 0 {
+		out = append(out, tagECS(tagGeneration, strconv.FormatInt(generation, 10)))
+	}
+	return out
+}
+
+func tagECS(key, value string) ecstypes.Tag { return ecstypes.Tag{Key: &key, Value: &value} }
+
+func ecsTag(tags []ecstypes.Tag, key string) string {
+	for _, t := range tags {
+		if t.Key != nil && *t.Key == key && t.Value != nil {
+			return *t.Value
+		}
+	}
+	return ""
+}
+
+func (w *work) elbTags() []elbtypes.Tag {
+	model, owner, id, prefix := tagModel, tagOwner, tagOf(w.id), w.o.NamePrefix
+	return []elbtypes.Tag{{Key: &model, Value: &id}, {Key: &owner, Value: &prefix}}
+}
