@@ -77,6 +77,8 @@ func TestImportLaw(t *testing.T) {
 	for _, dialect := range []string{"openai", "anthropic", "converse", "gemini"} {
 		only("internal/"+dialect, "internal/llm", "internal/wire")
 	}
+	only("internal/fleet")
+	only("internal/lisa", "internal/auth", "internal/fleet", "internal/llm")
 	only("internal/http1")
 	only("internal/egress", "internal/http1")
 	only("internal/ingress", "internal/http1")

@@ -2,7 +2,7 @@
 //
 // It is on the hot path: one SHA-256 and one look-up in an immutable Directory, no lock, no database. directory.go holds the rows and takes
 // changes in; models.go says which models a principal may call, routes.go which routes, own.go whose accounts it may see and change.
-// Only proxy, api, cluster and app import it; it knows account, limit and llm.
+// Only proxy, api, lisa, cluster and app import it; it knows account, limit and llm.
 package auth
 
 import (

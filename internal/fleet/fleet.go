@@ -230,7 +230,8 @@ func (f *Fleet) tell(ctx context.Context, change func() error) error {
 // told waits until this replica routes by all that the store showed a moment ago.
 func (f *Fleet) told() {
 	f.telling.Lock()
-	f.telling.Unlock() //nolint:staticcheck // that nobody holds it is all that is wanted
+	//lint:ignore SA2001 that nobody holds it is all that is wanted
+	f.telling.Unlock()
 }
 
 // Models lists what there is. What they show is in force on this replica.

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -29,7 +30,7 @@ const minWindow = 2 * time.Hour
 // Validate says what is wrong with a schedule: the field and the sentence of the contract (lisa.md A.1.5); nil: nothing.
 func (s *Schedule) Validate() (field string, err error) {
 	if _, err := time.LoadLocation(s.zoneName()); err != nil {
-		return "timezone", fmt.Errorf("Invalid timezone: %s", s.Timezone) //nolint:staticcheck // the contract's sentence
+		return "timezone", fmt.Errorf("Invalid timezone: %s", s.Timezone)
 	}
 	check := func(h *Hours) error {
 		startHour, startMinute, err := clock(h.Start)
@@ -65,7 +66,8 @@ func (s *Schedule) Validate() (field string, err error) {
 			}
 		}
 		if days == 0 {
-			return "dailySchedule", fmt.Errorf("At least one day must have a schedule configured") //nolint:staticcheck // as LISA says it
+			//lint:ignore ST1005 as LISA says it
+			return "dailySchedule", fmt.Errorf("At least one day must have a schedule configured")
 		}
 	case "RECURRING":
 		if s.Recurring == nil {
@@ -80,7 +82,8 @@ func (s *Schedule) Validate() (field string, err error) {
 	return "", nil
 }
 
-var errWindow = fmt.Errorf("Stop time must be at least 2 hours after start time") //nolint:staticcheck // the contract's sentence
+//lint:ignore ST1005 the contract's sentence
+var errWindow = errors.New("Stop time must be at least 2 hours after start time")
 
 func weekday(name string) int {
 	for i, d := range weekdays {

@@ -129,6 +129,58 @@ func TestAdopt_startedAndNotNoted(t *testing.T) {
 	}
 }
 
+// TestEnsure_noRoom: a second server for which there is no room takes nothing from the first.
+func TestEnsure_noRoom(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: 2 * time.Second}
+	h, err := New(Options{Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Profiles: map[string]Profile{"one": {Command: []string{"sh", "-c", "mkdir {dir}/room && exec " + self}}},
+		Healthy: func(_ context.Context, url string) bool {
+			resp, err := client.Get(url)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err == nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	container := "one"
+	spec := fleet.Spec{Generation: 1, Replicas: 1, Health: "/health", Definition: fleet.Definition{ModelID: "m", Container: &container,
+		ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}
+	ensure := func() (ready int, seen fleet.Observed) {
+		t.Helper()
+		if seen, err = h.Ensure(t.Context(), spec); err != nil || seen.Failure != "" {
+			t.Fatalf("%v %q", err, seen.Failure)
+		}
+		for _, s := range seen.Servers {
+			if s.Ready {
+				ready++
+			}
+		}
+		return ready, seen
+	}
+	for n, _ := ensure(); n == 0; n, _ = ensure() {
+		<-time.After(5 * time.Millisecond)
+	}
+	spec.Replicas = 2
+	m := h.model("m")
+	for m.deaths < 2 {
+		if n, seen := ensure(); n != 1 {
+			t.Fatalf("%d ready: %+v", n, seen)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	for gone := false; !gone; <-time.After(5 * time.Millisecond) {
+		if gone, err = h.Delete(t.Context(), "m"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // pids are the processes that run in a model's directory: each server's working directory is that.
 func pids(t *testing.T, dir, id string) []int {
 	t.Helper()

@@ -161,7 +161,12 @@ func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 				break
 			}
 			if err := h.start(m, spec); err != nil {
-				m.failure = err.Error()
+				if ready == 0 {
+					m.failure = err.Error()
+					break
+				}
+				h.o.Log.Warn("another model server could not be started", "model", spec.ModelID, "error", err)
+				m.later(h.o.Now())
 				break
 			}
 		}
@@ -193,9 +198,13 @@ func (m *model) observed(generation int64) fleet.Observed {
 	return out
 }
 
-// bury takes dead servers out. One that died without ever having been ready makes the model fail with its last words; one that served is
-// started again, later each time.
+// bury takes dead servers out. One that died without ever having been ready makes the model fail with its last words, unless another one of
+// its kind serves: then the machine has no room for more, which is no reason to take that one away. What may come up is started again, later
+// each time.
 func (h *Host) bury(m *model, spec fleet.Spec) {
+	served := slices.ContainsFunc(m.servers, func(s *server) bool {
+		return s.Generation == spec.Generation && s.WasReady && s.stopping.IsZero() && s.alive()
+	})
 	m.servers = slices.DeleteFunc(m.servers, func(s *server) bool {
 		if s.alive() {
 			return false
@@ -205,14 +214,19 @@ func (h *Host) bury(m *model, spec fleet.Spec) {
 			return true
 		}
 		h.o.Log.Warn("a model server ended", "model", spec.ModelID, "server", s.ID, "pid", s.PID, "was_ready", s.WasReady)
-		if s.WasReady {
-			m.deaths++
-			m.again = h.o.Now().Add(min(time.Second<<min(m.deaths-1, 10), maxRestart))
+		if s.WasReady || served {
+			m.later(h.o.Now())
 		} else if s.Generation == spec.Generation {
 			m.failure = "the server ended before it was ready" + lastWords(s.log)
 		}
 		return true
 	})
+}
+
+// later puts the next start off, further each time.
+func (m *model) later(now time.Time) {
+	m.deaths++
+	m.again = now.Add(min(time.Second<<min(m.deaths-1, 10), maxRestart))
 }
 
 // probe asks every server whether it is ready.
