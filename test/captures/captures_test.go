@@ -66,10 +66,14 @@ func TestCaptures(t *testing.T) {
 	t.Run("files", func(t *testing.T) {
 		t.Run("database", func(t *testing.T) {
 			t.Parallel()
-			n := replayDatabase(t)
+			n := replayDatabase(t, "")
 			mu.Lock()
 			defer mu.Unlock()
 			maps.Copy(tallies, n)
+		})
+		t.Run("database on PostgreSQL", func(t *testing.T) {
+			t.Parallel()
+			replayDatabase(t, gwtest.StartPostgres(t).Database(t))
 		})
 		for _, file := range files {
 			name := strings.TrimSuffix(filepath.Base(file), ".json")

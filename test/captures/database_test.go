@@ -43,7 +43,7 @@ var before = map[string]func(*walk){
 	"db_spend/spend-call-4-embed":  (*walk).tick,
 	"db_spend/key-info-after-spend": func(w *walk) {
 		w.until("/spend/logs?api_key={{ks}}", gwtest.MasterKey, func(a *gwtest.Answer) bool { return strings.Count(string(a.Body), `"request_id"`) == 2 })
-		w.until("/spend/logs", gwtest.MasterKey, func(a *gwtest.Answer) bool { return strings.Contains(string(a.Body), "dep-embed") })
+		w.until("/spend/logs", gwtest.MasterKey, func(a *gwtest.Answer) bool { return strings.Count(string(a.Body), `"model_id":"dep-embed"`) == 2 })
 	},
 }
 
@@ -81,21 +81,24 @@ type walk struct {
 	done   chan error
 }
 
-// replayDatabase makes the calls of the database files in order and adds up how each compares.
-func replayDatabase(t *testing.T) map[string]tally {
+// replayDatabase makes the calls of the database files in order, on a database (empty: SQLite), and adds up how each compares.
+func replayDatabase(t *testing.T, database string) map[string]tally {
 	up := startUpstream(t)
 	there := strings.NewReplacer("127.0.0.1:9110", up.addr, "127.0.0.1:9111", deadAddress(t))
 	config, err := os.ReadFile("testdata/config-db.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := func(name string) string { return map[string]string{"LITELLM_SALT_KEY": "sk-salt"}[name] }
+	env := func(name string) string { return map[string]string{"LITELLM_SALT_KEY": "sk-salt", "DATABASE_URL": database}[name] }
 	w := &walk{t: t, up: up, names: map[string]string{}, gw: gwtest.StartIn(t, t.TempDir(), refusing(there.Replace(string(config))), app.Options{Env: env}),
 		client: &http.Client{
 			Transport:     &http.Transport{DisableCompression: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}}
 	defer w.client.CloseIdleConnections()
+	if files, _ := filepath.Glob(filepath.Join(w.gw.DataDir, "*.db")); (len(files) > 0) != (database == "") {
+		t.Fatalf("the database is %q, and beside it are %v", database, files)
+	}
 	out := map[string]tally{}
 	for _, name := range databaseFiles {
 		raw, err := os.ReadFile(filepath.Join("testdata", name+".json"))
