@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -34,14 +33,7 @@ type bench struct {
 
 func newBench(t *testing.T, address string) *bench {
 	t.Helper()
-	if address == "" {
-		address = filepath.Join(t.TempDir(), "weir.db")
-	}
-	s, err := store.Open(t.Context(), address, store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := openStore(t, address)
 	b := &bench{T: t, store: s, now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
 	b.cfg = config.Default(func(name string) string {
 		if name == "UP_KEY" {

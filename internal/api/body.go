@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -183,7 +184,9 @@ func (d *decoder) fields(v reflect.Value, from map[string]jsontext.Value, loc []
 		case f.Anonymous:
 			d.fields(target, from, loc)
 		case f.Tag.Get("path") != "":
-			target.SetString(d.r.PathValue(f.Tag.Get("path")))
+			value := d.r.PathValue(f.Tag.Get("path"))
+			d.noNUL(strings.IndexByte(value, 0) >= 0, f.Tag.Get("path"))
+			target.SetString(value)
 		case f.Tag.Get("query") != "":
 			d.query(f, target)
 		case f.Tag.Get("json") != "":
@@ -193,6 +196,7 @@ func (d *decoder) fields(v reflect.Value, from map[string]jsontext.Value, loc []
 			if !given && f.Tag.Get("need") != "" {
 				d.fault("missing", at, "Field required")
 			}
+			d.noNUL(given && escapesNUL(raw), name)
 			if given && (f.Tag.Get("need") == "" || raw.Kind() != 'n') {
 				d.value(target, raw, at)
 				d.rules(f, target, at)
@@ -200,6 +204,32 @@ func (d *decoder) fields(v reflect.Value, from map[string]jsontext.Value, loc []
 				d.mismatch(target, raw, at)
 			}
 		}
+	}
+}
+
+// noNUL refuses text that PostgreSQL can't hold, whatever the database is.
+func (d *decoder) noNUL(has bool, name string) {
+	if has && d.refused == nil {
+		d.refused = llm.Invalid(name, "%s holds a control character", name)
+	}
+}
+
+// escapesNUL reports whether a JSON value has a NUL in one of its strings. There it stands escaped, with no further backslash before it.
+func escapesNUL(raw []byte) bool {
+	const nul = `\u0000`
+	for {
+		at := bytes.Index(raw, []byte(nul))
+		if at < 0 {
+			return false
+		}
+		slashes := 0
+		for slashes < at && raw[at-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return true
+		}
+		raw = raw[at+len(nul):]
 	}
 }
 
@@ -213,6 +243,7 @@ func (d *decoder) query(f reflect.StructField, target reflect.Value) {
 			values = q[name]
 		}
 	}
+	d.noNUL(slices.ContainsFunc(values, func(v string) bool { return strings.IndexByte(v, 0) >= 0 }), name)
 	if !given {
 		if f.Tag.Get("need") != "" {
 			d.fault("missing", at, "Field required")

@@ -183,3 +183,34 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestBody_nul: PostgreSQL takes no NUL, so nobody's request has one, wherever it stands.
+func TestBody_nul(t *testing.T) {
+	f := func(raw string, want bool) {
+		t.Helper()
+		if got := escapesNUL([]byte(raw)); got != want {
+			t.Errorf("%s: %v", raw, got)
+		}
+	}
+	f(`"a"`, false)
+	f(`"a\u0000b"`, true)
+	f(`"\u0000"`, true)
+	f(`"a\\u0000b"`, false)
+	f(`"a\\\u0000b"`, true)
+	f(`{"a":["\\u0000","\u0000"]}`, true)
+	f(`"\u00000"`, true)
+	f(`"\u000"`, false)
+	o := newOffice(t)
+	for path, body := range map[string]string{
+		"GET /user/info?user_id=a%00b":     "",
+		"POST /team/new":                   `{"team_alias":"a\u0000b"}`,
+		"POST /customer/new":               `{"user_id":"a\u0000b"}`,
+		"POST /key/generate":               `{"metadata":{"a":"\u0000"}}`,
+		"GET /key/list?key_alias=%00":      "",
+		"DELETE /access_group/a%00/delete": "",
+	} {
+		if status, reply := o.call(officeMaster, path, body); status != 400 && status != 404 {
+			t.Errorf("%s %s: %d %v", path, body, status, reply)
+		}
+	}
+}

@@ -2,10 +2,14 @@ package api
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -33,16 +37,54 @@ type office struct {
 
 const officeMaster = "sk-master"
 
+// TestPostgres is the variable with the URL of a PostgreSQL database: where it is set, tests make their databases on that server.
+const TestPostgres = "WEIR_TEST_POSTGRES"
+
+var databases atomic.Int64
+
+// openStore opens a database, "" being an empty one of the test's own.
+func openStore(t *testing.T, address string) *store.Store {
+	t.Helper()
+	if address == "" {
+		if address = os.Getenv(TestPostgres); address == "" {
+			address = filepath.Join(t.TempDir(), "weir.db")
+		} else {
+			address = newDatabase(t, address)
+		}
+	}
+	s, err := store.Open(t.Context(), address, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func newDatabase(t *testing.T, address string) string {
+	t.Helper()
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	name := fmt.Sprintf("test%d", databases.Add(1))
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
 // officeTime is a Saturday.
 var officeTime = time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "weir.db"), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := openStore(t, "")
 	o := &office{t: t, store: s, config: &config.Config{}}
 	o.follow(t.Context())
 	mux := http.NewServeMux()

@@ -11,11 +11,11 @@ import (
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
-// TestBudget_killed: a thousand callers at once, on a budget that pays for a hundred calls, over three replicas of which one is killed. The
+// budgetKilled: a thousand callers at once, on a budget that pays for a hundred calls, over three replicas of which one is killed. The
 // budget is overspent by less than a call, what the dead one had in flight is charged and marked, and all the rest can be spent, to the end.
-func TestBudget_killed(t *testing.T) {
+func budgetKilled(t *testing.T, pg *gwtest.Postgres, redis *gwtest.Redis) {
 	up := newUpstream(t, 20*time.Millisecond)
-	w := newWorld(t, gwtest.StartPostgres(t), gwtest.StartRedis(t), up.URL, "")
+	w := newWorld(t, pg, redis, up.URL, "")
 	one, two := w.gateway(t), w.gateway(t)
 	dir := t.TempDir()
 	third := w.child(t, dir)

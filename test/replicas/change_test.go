@@ -10,10 +10,10 @@ import (
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
-// TestChanges: what is changed on one replica holds on the other within a second.
-func TestChanges(t *testing.T) {
+// changes: what is changed on one replica holds on the other within a second.
+func changes(t *testing.T, pg *gwtest.Postgres, _ *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	w := newWorld(t, gwtest.StartPostgres(t), nil, up.URL, "")
+	w := newWorld(t, pg, nil, up.URL, "")
 	one, two := w.gateway(t), w.gateway(t)
 	key := ""
 	f := func(path, body string, before, after int) {
@@ -56,11 +56,11 @@ func TestChanges(t *testing.T) {
 	f("/key/delete", `{"keys":["KEY"]}`, 200, 401)
 }
 
-// TestSpend_shared: replicas that have nothing but PostgreSQL in common know within a second what the others have spent, and serve no more than
+// spendShared: replicas that have nothing but PostgreSQL in common know within a second what the others have spent, and serve no more than
 // that allows.
-func TestSpend_shared(t *testing.T) {
+func spendShared(t *testing.T, pg *gwtest.Postgres, _ *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	w := newWorld(t, gwtest.StartPostgres(t), nil, up.URL, "")
+	w := newWorld(t, pg, nil, up.URL, "")
 	one, two := w.gateway(t), w.gateway(t)
 	key := newKey(t, one, `"max_budget":1.1`) // pays for 20
 	knows(t, two, key)

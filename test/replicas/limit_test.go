@@ -12,11 +12,11 @@ import (
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
-// TestRates: across replicas, of any number of calls at once exactly as many are served as the limit says, and one more is refused with what
+// rates: across replicas, of any number of calls at once exactly as many are served as the limit says, and one more is refused with what
 // a client needs.
-func TestRates(t *testing.T) {
+func rates(t *testing.T, pg *gwtest.Postgres, redis *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	w := newWorld(t, gwtest.StartPostgres(t), gwtest.StartRedis(t), up.URL, "")
+	w := newWorld(t, pg, redis, up.URL, "")
 	replicas := []*gwtest.Gateway{w.gateway(t), w.gateway(t), w.gateway(t)}
 	for _, limit := range []int64{0, 1, 10, 50} {
 		key := newKey(t, replicas[0], `"rpm_limit":`+strconv.FormatInt(limit, 10))
@@ -49,10 +49,10 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// TestWindow: the minute of a limit ends, and the next begins with nothing used.
-func TestWindow(t *testing.T) {
+// window: the minute of a limit ends, and the next begins with nothing used.
+func window(t *testing.T, pg *gwtest.Postgres, _ *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	w := newWorld(t, gwtest.StartPostgres(t), nil, up.URL, "")
+	w := newWorld(t, pg, nil, up.URL, "")
 	g := w.gateway(t)
 	key := newKey(t, g, `"rpm_limit":3,"max_budget":0.11,"budget_duration":"1h"`) // the budget pays for two calls an hour
 	f := func(after time.Duration, want ...int) {
@@ -76,10 +76,10 @@ func TestWindow(t *testing.T) {
 	f(11*time.Second, 200, 200, 200, 429)
 }
 
-// TestParallel: the provider never sees more calls of a key at once than its limit, over all replicas, and none is refused for good.
-func TestParallel(t *testing.T) {
+// parallel: the provider never sees more calls of a key at once than its limit, over all replicas, and none is refused for good.
+func parallel(t *testing.T, pg *gwtest.Postgres, redis *gwtest.Redis) {
 	up := newUpstream(t, 30*time.Millisecond)
-	w := newWorld(t, gwtest.StartPostgres(t), gwtest.StartRedis(t), up.URL, "")
+	w := newWorld(t, pg, redis, up.URL, "")
 	replicas := []*gwtest.Gateway{w.gateway(t), w.gateway(t)}
 	key := newKey(t, replicas[0], `"max_parallel_requests":5`)
 	knows(t, replicas[1], key)

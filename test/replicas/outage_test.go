@@ -60,11 +60,10 @@ func (l *load) more(t *testing.T, n int64, what string) {
 	within(t, 20*time.Second, what, func() bool { return l.served.Load() >= from+n })
 }
 
-// TestOutage_postgres: with PostgreSQL stopped under load calls are served as before, and when it is back the books have each of them, once.
-func TestOutage_postgres(t *testing.T) {
+// outagePostgres: with PostgreSQL stopped under load calls are served as before, and when it is back the books have each of them, once.
+func outagePostgres(t *testing.T, pg *gwtest.Postgres, redis *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	pg := gwtest.StartPostgres(t)
-	w := newWorld(t, pg, gwtest.StartRedis(t), up.URL, "")
+	w := newWorld(t, pg, redis, up.URL, "")
 	one, two := w.gateway(t), w.gateway(t)
 	key, poor := newKey(t, one, `"max_budget":1000`), newKey(t, one, `"max_budget":0.55`) // the poor one has ten calls
 	knows(t, two, key)
@@ -103,10 +102,9 @@ func TestOutage_postgres(t *testing.T) {
 	t.Logf("%d calls, none refused, each recorded once", l.served.Load())
 }
 
-// TestOutage_redis: with Redis gone calls are served by the policy, and when it is back, empty, what was spent meanwhile counts.
-func TestOutage_redis(t *testing.T) {
+// outageRedis: with Redis gone calls are served by the policy, and when it is back, empty, what was spent meanwhile counts.
+func outageRedis(t *testing.T, pg *gwtest.Postgres, redis *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	pg, redis := gwtest.StartPostgres(t), gwtest.StartRedis(t)
 	for _, policy := range []string{"local", "open", "closed"} {
 		t.Run(policy, func(t *testing.T) {
 			w := newWorld(t, pg, redis, up.URL, "weir: {redis_gone: "+policy+"}\n")
@@ -181,11 +179,10 @@ func TestOutage_redis(t *testing.T) {
 	}
 }
 
-// TestOnce: what was answered while PostgreSQL was away is recorded once, though the replica is killed, started again, and its disk a second time
+// once: what was answered while PostgreSQL was away is recorded once, though the replica is killed, started again, and its disk a second time
 // from a copy.
-func TestOnce(t *testing.T) {
+func once(t *testing.T, pg *gwtest.Postgres, _ *gwtest.Redis) {
 	up := newUpstream(t, 0)
-	pg := gwtest.StartPostgres(t)
 	w := newWorld(t, pg, nil, up.URL, "")
 	dir, copied := t.TempDir(), filepath.Join(t.TempDir(), "copy")
 	c := w.child(t, dir)

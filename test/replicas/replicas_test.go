@@ -60,6 +60,23 @@ func serve(dir string) error {
 	return a.Run(ctx)
 }
 
+// Test runs everything on one PostgreSQL and one Redis, each with a database of its own; those who stop a server start it again.
+func Test(t *testing.T) {
+	pg, redis := gwtest.StartPostgres(t), gwtest.StartRedis(t)
+	f := func(name string, test func(*testing.T, *gwtest.Postgres, *gwtest.Redis)) {
+		t.Run(name, func(t *testing.T) { test(t, pg, redis) })
+	}
+	f("changes", changes)
+	f("spend", spendShared)
+	f("rates", rates)
+	f("window", window)
+	f("parallel", parallel)
+	f("killed", budgetKilled)
+	f("redis", outageRedis)
+	f("postgresql", outagePostgres)
+	f("once", once)
+}
+
 // world is what gateways share.
 type world struct {
 	pg       *gwtest.Postgres
