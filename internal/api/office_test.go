@@ -37,10 +37,10 @@ type office struct {
 
 const officeMaster = "sk-master"
 
-// TestPostgres is the variable with the URL of a PostgreSQL database: where it is set, tests make their databases on that server.
+// TestPostgres is the variable with the URL of a PostgreSQL database: where it is set, tests keep their tables there.
 const TestPostgres = "WEIR_TEST_POSTGRES"
 
-var databases atomic.Int64
+var schemas atomic.Int64
 
 // openStore opens a database, "" being an empty one of the test's own.
 func openStore(t *testing.T, address string) *store.Store {
@@ -49,7 +49,7 @@ func openStore(t *testing.T, address string) *store.Store {
 		if address = os.Getenv(TestPostgres); address == "" {
 			address = filepath.Join(t.TempDir(), "weir.db")
 		} else {
-			address = newDatabase(t, address)
+			address = newSchema(t, address)
 		}
 	}
 	s, err := store.Open(t.Context(), address, store.Options{})
@@ -60,22 +60,25 @@ func openStore(t *testing.T, address string) *store.Store {
 	return s
 }
 
-func newDatabase(t *testing.T, address string) string {
+// newSchema makes room for tables of a test's own, which takes PostgreSQL far less time than a database.
+func newSchema(t *testing.T, address string) string {
 	t.Helper()
 	db, err := sql.Open("pgx", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	name := fmt.Sprintf("test%d", databases.Add(1))
-	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+	name := fmt.Sprintf("test%d", schemas.Add(1))
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+name); err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = "/" + name
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
 	return u.String()
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
-// TestOnPostgres runs all tests of the API once more, by this program in a process of its own, with every database in a PostgreSQL.
+// TestOnPostgres runs all tests of the API once more, by this program in a process of its own, with every store in a PostgreSQL.
 func TestOnPostgres(t *testing.T) {
 	if os.Getenv(api.TestPostgres) != "" {
 		return // this is that process
