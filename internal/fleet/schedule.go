@@ -145,7 +145,11 @@ func (s *Schedule) On(at time.Time) bool {
 	if err != nil {
 		return true
 	}
-	t := at.In(zone)
+	return s.on(at.In(zone))
+}
+
+// on is On for a time in the schedule's zone.
+func (s *Schedule) on(t time.Time) bool {
 	for n := -1; n <= 0; n++ {
 		if open, shut, ok := s.window(day(t, n)); ok && !t.Before(open) && t.Before(shut) {
 			return true
@@ -172,10 +176,10 @@ func (s *Schedule) edges(at time.Time, from, to int) []edge {
 		if !ok || !open.Before(shut) {
 			continue
 		}
-		if !s.On(open.Add(-time.Second)) {
+		if !s.on(open.Add(-time.Second)) {
 			out = append(out, edge{"START", open})
 		}
-		if !s.On(shut) {
+		if !s.on(shut) {
 			out = append(out, edge{"STOP", shut})
 		}
 	}

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -182,5 +184,49 @@ func TestSchedule_fails(t *testing.T) {
 	w.run(time.Minute)
 	if m := w.is("m", InService); m.ScheduleState.FailedAt != 0 || m.ScheduleState.Tries != 0 {
 		t.Errorf("%+v", m.ScheduleState)
+	}
+}
+
+// TestSchedule_property holds that what comes next is when the state next changes, across changes of the clocks too.
+func TestSchedule_property(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	hours := func() *Hours {
+		start, stop := r.IntN(24*60), r.IntN(24*60)
+		return &Hours{fmt.Sprintf("%d:%02d", start/60, start%60), fmt.Sprintf("%02d:%02d", stop/60, stop%60)}
+	}
+	for n := range 1000 {
+		s := &Schedule{Type: "RECURRING", Timezone: []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Beirut", "Australia/Lord_Howe", "Asia/Kathmandu"}[r.IntN(6)], Recurring: hours()}
+		if r.IntN(2) == 0 {
+			s.Type, s.Recurring, s.Daily = "DAILY", nil, map[string]*Hours{}
+			for _, day := range weekdays {
+				if r.IntN(2) == 0 {
+					s.Daily[day] = hours()
+				}
+			}
+		}
+		if _, err := s.Validate(); err != nil {
+			continue
+		}
+		// Half of them about when the clocks change.
+		from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(r.IntN(365*24*60)) * time.Minute)
+		if r.IntN(2) == 0 {
+			from = at(t, "UTC", []string{"2026-03-28 12:00", "2026-10-24 12:00", "2026-03-07 20:00", "2026-10-31 20:00", "2026-04-04 05:00", "2026-10-03 05:00"}[r.IntN(6)]).
+				Add(time.Duration(r.IntN(24*60)) * time.Minute)
+		}
+		action, when, ok := s.Next(from)
+		if !ok {
+			continue // it runs always
+		}
+		if s.On(when) != (action == "START") || s.On(when.Add(-time.Minute)) == s.On(when) {
+			t.Fatalf("%d: %+v %v %v at %s: %s %s, but on is %v before and %v then", n, s, s.Recurring, s.Daily, from, action, when, s.On(when.Add(-time.Minute)), s.On(when))
+		}
+		for at := from; at.Before(when); at = at.Add(29 * time.Minute) {
+			if s.On(at) != s.On(from) {
+				t.Fatalf("%d: %+v %v from %s: next is %s %s, but it changed before %s", n, s, s.Recurring, from, action, when, at)
+			}
+		}
+		if last, ok := s.last(when); !ok || !last.Equal(when) {
+			t.Fatalf("%d: %+v: the last change at %s is %s", n, s, when, last)
+		}
 	}
 }

@@ -225,6 +225,16 @@ func TestKey(t *testing.T) {
 	if err != nil || m.APIKey != fmt.Sprintf("sealed:%d", len(key)) {
 		t.Errorf("stored: %q %v", m.APIKey, err)
 	}
+	// W: a stop and a start do not lose it.
+	d.ok("POST", "/models", hosted("h", `,"apiKey":"`+key+`"`))
+	d.settle()
+	for _, body := range []string{`{"enabled":false}`, `{"enabled":true}`} {
+		d.ok("PUT", "/models/h", body)
+		d.settle()
+	}
+	if m, err := d.fleet.Model(t.Context(), "h"); err != nil || m.APIKey != fmt.Sprintf("sealed:%d", len(key)) {
+		t.Errorf("after a stop and a start: %q %v", m.APIKey, err)
+	}
 }
 
 // TestIDs walks ids that are hard to name in a path.
