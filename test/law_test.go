@@ -78,6 +78,8 @@ func TestImportLaw(t *testing.T) {
 		only("internal/"+dialect, "internal/llm", "internal/wire")
 	}
 	only("internal/fleet")
+	only("internal/host/process", "internal/fleet")
+	only("internal/host/ecs", "internal/fleet")
 	only("internal/lisa", "internal/auth", "internal/fleet", "internal/llm")
 	only("internal/http1")
 	only("internal/egress", "internal/http1")

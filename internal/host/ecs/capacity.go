@@ -65,7 +65,7 @@ func (w *work) templateData(spec fleet.Spec, kind machine) *ec2types.RequestLaun
 	}
 	data := &ec2types.RequestLaunchTemplateData{
 		ImageId: &image, InstanceType: ec2types.InstanceType(aws.ToString(spec.InstanceType)), SecurityGroupIds: w.o.SecurityGroups,
-		UserData: aws.String(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, boot, w.o.Cluster, kind.gpus > 0))),
+		UserData: aws.String(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, boot, clusterName(w.o.Cluster), kind.gpus > 0))),
 		MetadataOptions: &ec2types.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: ec2types.LaunchTemplateHttpTokensStateRequired,
 			HttpPutResponseHopLimit: aws.Int32(2)},
 		Monitoring: &ec2types.LaunchTemplatesMonitoringRequest{Enabled: aws.Bool(true)},

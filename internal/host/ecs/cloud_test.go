@@ -91,6 +91,10 @@ func startMoto(t *testing.T) string {
 	return moto.url
 }
 
+var staticKeys = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
+
+func timeZero() time.Time { return time.Unix(0, 0) }
+
 // cloud is an account of AWS: moto's control plane and, beside it, a simulation of what moto lacks (see scheduler).
 type cloud struct {
 	*scheduler
@@ -117,7 +121,7 @@ func newCloud(t *testing.T) *cloud {
 		ExecutionRoleARN: "arn:aws:iam::123456789012:role/exec", TaskRoleARN: "arn:aws:iam::123456789012:role/task",
 		InstanceProfileARN: "arn:aws:iam::123456789012:instance-profile/ecs", AMI: "ami-12345678",
 		HTTP: &http.Client{Transport: transport}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}}
+		Credentials: staticKeys}}
 	ctx := t.Context()
 	if c.host, err = New(ctx, c.o); err != nil {
 		t.Fatal(err)

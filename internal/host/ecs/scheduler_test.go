@@ -378,3 +378,18 @@ func (s *scheduler) say(v *simService, t *simTask) {
 func text(m map[string]any, key string) string { s, _ := m[key].(string); return s }
 func list(m map[string]any, key string) []any  { l, _ := m[key].([]any); return l }
 func last(path string) string                  { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// healthy counts the tasks of a service that the load balancer sends calls to.
+func (s *scheduler) healthy(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	if v := s.services[name]; v != nil {
+		for _, t := range v.tasks {
+			if t.healthy {
+				n++
+			}
+		}
+	}
+	return n
+}

@@ -171,7 +171,7 @@ func (w *work) environment(spec fleet.Spec, kind machine) map[string]string {
 	}
 	env := map[string]string{
 		"LOCAL_MODEL_PATH": localPath(spec), "S3_BUCKET_MODELS": w.o.ModelsBucket, "S3_MOUNT_POINT": modelsDir, "MODEL_NAME": name, "AWS_REGION": w.o.Region,
-		"CLUSTER_NAME": w.o.Cluster, "SERVICE_NAME": w.name, "THREADS": strconv.FormatInt((kind.vcpus+1)/2, 10),
+		"CLUSTER_NAME": clusterName(w.o.Cluster), "SERVICE_NAME": w.name, "THREADS": strconv.FormatInt((kind.vcpus+1)/2, 10),
 	}
 	if containerKind(spec) == "tei" {
 		env["SERVED_MODEL_NAME"] = name
