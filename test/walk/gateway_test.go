@@ -1,5 +1,3 @@
-// Package walk goes through the READMEs that people come from, example by example, against a whole gateway: the same calls as the curl
-// commands there, and the answers that stand below them.
 package walk
 
 import (
