@@ -68,6 +68,7 @@ type Fleet struct {
 	wakes map[string]bool // models to look at now
 	wake  chan struct{}
 	after map[string]time.Time // when to look at a model again
+	seen  map[string]int64     // the versions that were looked at last
 	scale map[string]*scaling
 
 	failures map[string]int // in a row
@@ -87,7 +88,7 @@ func New(o Options) *Fleet {
 		o.Log = slog.Default()
 	}
 	return &Fleet{o: o, wakes: map[string]bool{}, wake: make(chan struct{}, 1), after: map[string]time.Time{}, scale: map[string]*scaling{}, failures: map[string]int{},
-		busy: map[string]bool{}}
+		busy: map[string]bool{}, seen: map[string]int64{}}
 }
 
 // Look asks for a model to be looked at now.
@@ -138,7 +139,8 @@ func (f *Fleet) round(ctx context.Context) {
 	for i := range models {
 		id := models[i].ModelID
 		there[id] = true
-		if f.busy[id] || !f.wakes[id] && now.Before(f.after[id]) {
+		changed := f.seen[id] != models[i].Version // by another replica, maybe
+		if f.busy[id] || !changed && !f.wakes[id] && now.Before(f.after[id]) {
 			continue // a wish to look at a busy one stays
 		}
 		f.busy[id] = true
@@ -150,6 +152,7 @@ func (f *Fleet) round(ctx context.Context) {
 			delete(f.after, id)
 			delete(f.scale, id)
 			delete(f.failures, id)
+			delete(f.seen, id)
 		}
 	}
 	for id := range f.wakes {
@@ -161,7 +164,7 @@ func (f *Fleet) round(ctx context.Context) {
 
 // look reconciles one model. It is read here, when nobody else of this fleet is at it, so that what is done fits what is stored.
 func (f *Fleet) look(ctx context.Context, id string) {
-	wait, err := pollMoving, error(nil)
+	wait, version, err := pollMoving, int64(0), error(nil)
 	func() {
 		defer func() {
 			if fault := recover(); fault != nil { // one model's fault must not end the gateway
@@ -172,6 +175,7 @@ func (f *Fleet) look(ctx context.Context, id string) {
 		var m *Model
 		if m, err = f.o.Store.Model(ctx, id); err == nil {
 			wait, err = f.Reconcile(ctx, m)
+			version = m.Version
 		}
 	}()
 	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
@@ -179,6 +183,9 @@ func (f *Fleet) look(ctx context.Context, id string) {
 	}
 	f.mu.Lock()
 	f.after[id] = f.o.Now().Add(wait)
+	if version != 0 {
+		f.seen[id] = version
+	}
 	delete(f.busy, id)
 	again := f.wakes[id] || wait == 0
 	f.mu.Unlock()

@@ -264,6 +264,29 @@ func TestWake(t *testing.T) {
 	}
 }
 
+// TestReplicas: what another replica is asked for is noticed at once by the one that leads.
+func TestReplicas(t *testing.T) {
+	w := newWorld(t)
+	w.create(hostedModel("m", 1, 1))
+	w.run(time.Second)
+	leader := w.f
+	w.start()
+	other := w.f
+	w.f = leader
+	yes, no := true, false
+	if _, err := other.Update(t.Context(), "m", Update{Enabled: &no}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(2 * time.Second)
+	w.is("m", Stopped)
+	w.run(pollMoving)
+	if _, err := other.Update(t.Context(), "m", Update{Enabled: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(pollMoving)
+	w.is("m", InService)
+}
+
 func TestOrphans(t *testing.T) {
 	w := newWorld(t)
 	w.create(hostedModel("m", 1, 1))
