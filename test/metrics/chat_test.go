@@ -70,7 +70,9 @@ var dialects = []dialect{
 			"assistant": func(s string) object {
 				return object{"type": "message", "role": "assistant", "content": []object{{"type": "output_text", "text": s}}}
 			},
-			"call":   func(s string) object { return object{"type": "function_call", "call_id": "c1", "name": s, "arguments": "{}"} },
+			"call": func(s string) object {
+				return object{"type": "function_call", "call_id": "c1", "name": s, "arguments": "{}"}
+			},
 			"result": func(string) object { return object{"type": "function_call_output", "call_id": "c1", "output": "done"} },
 		})
 		return with(object{"model": model, "instructions": "Be short.", "input": list, "stream": stream}, tool,
