@@ -36,7 +36,7 @@ func suite(t *testing.T, address func(*testing.T) string) {
 	for name, test := range map[string]func(*testing.T, string){"records": testRecords, "filter": testFilter, "exactly once": testExactlyOnce,
 		"journal": testJournal, "meta": testMeta, "migrate together": testMigrateTogether, "readers during a write": testConcurrent,
 		"accounts": testAccounts, "every account": testEveryAccount, "unique": testUnique, "edits together": testEdits, "changes": testChanges,
-		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "last used": testLastUsed, "daily": testDaily, "pages": testRecordPage, "leases": testLeases} {
+		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "last used": testLastUsed, "daily": testDaily, "pages": testRecordPage, "leases": testLeases, "metrics": testMetrics} {
 		t.Run(name, func(t *testing.T) { test(t, address(t)) })
 	}
 }
