@@ -11,7 +11,7 @@ import (
 // importCommand is `weir import litellm`.
 func importCommand(ctx context.Context, args []string, stdout, stderr io.Writer, env func(string) string) error {
 	if len(args) == 0 || args[0] != "litellm" {
-		return errors.New("use: weir import litellm --database-url postgres://...")
+		return errors.New("use: weir import litellm --database-url postgres://HOST/DATABASE")
 	}
 	f := newFlags("import litellm", stderr, env)
 	o := app.ImportOptions{Env: env}

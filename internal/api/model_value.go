@@ -72,8 +72,7 @@ var forbiddenParams = []string{"aws_profile_name", "aws_web_identity_token", "aw
 // reference, a file, or because the entry has none.
 func selfContained(params map[string]any) error {
 	var reference string
-	var look func(name string, v any)
-	look = func(name string, v any) {
+	look := func(name string, v any) {
 		_, _ = mapTexts(v, func(s string) (string, error) {
 			if strings.HasPrefix(s, "os.environ/") {
 				reference = name

@@ -100,7 +100,8 @@ func (s *Server) accept(l net.Listener) error {
 			continue
 		}
 		var ne net.Error
-		if s.closing.Load() || !errors.As(err, &ne) || !ne.Temporary() { //nolint:staticcheck // as net/http: too many open files passes
+		//lint:ignore SA1019 as net/http does: "too many open files" passes
+		if s.closing.Load() || !errors.As(err, &ne) || !ne.Temporary() {
 			return err
 		}
 		s.logf("http: Accept error: %v; retrying in %v", err, wait)

@@ -116,7 +116,7 @@ var noTemplate = []string{"InvalidLaunchTemplateName.NotFoundException", "Invali
 func (w *work) groupOfInstances(ctx context.Context) (*astypes.AutoScalingGroup, error) {
 	out, err := w.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{w.name}})
 	if err != nil {
-		return nil, fmt.Errorf("Auto Scaling group: %w", err)
+		return nil, fmt.Errorf("autoscaling group: %w", err)
 	}
 	if len(out.AutoScalingGroups) == 0 {
 		return nil, nil
@@ -151,11 +151,11 @@ func (w *work) instances(ctx context.Context, spec fleet.Spec) (string, error) {
 			return "", err
 		}
 		if group == nil {
-			return "", fmt.Errorf("Auto Scaling group: %s is made and not to be seen yet", w.name)
+			return "", fmt.Errorf("autoscaling group: %s is made and not to be seen yet", w.name)
 		}
 	}
 	if aws.ToString(group.Status) != "" {
-		return "", fmt.Errorf("Auto Scaling group: %s", aws.ToString(group.Status)) // it is being deleted
+		return "", fmt.Errorf("autoscaling group: %s", aws.ToString(group.Status)) // it is being deleted
 	}
 	if aws.ToInt32(group.MaxSize) != most || aws.ToInt32(group.DefaultCooldown) != cooldown || aws.ToInt32(group.DefaultInstanceWarmup) != warmup && group.DefaultInstanceWarmup != nil {
 		_, err := w.asg.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &w.name, MaxSize: &most, DefaultCooldown: &cooldown, DefaultInstanceWarmup: &warmup})
