@@ -59,7 +59,10 @@ func (w *work) balancer(ctx context.Context) (*types.LoadBalancer, error) {
 	}
 	out, err := w.elb.DescribeLoadBalancers(ctx, in)
 	if err == nil && len(out.LoadBalancers) > 0 {
-		return &out.LoadBalancers[0], nil
+		if w.o.LoadBalancerARN != "" { // its settings are its owner's
+			return &out.LoadBalancers[0], nil
+		}
+		return &out.LoadBalancers[0], w.patience(ctx, aws.ToString(out.LoadBalancers[0].LoadBalancerArn))
 	}
 	if err != nil && !is(err, "LoadBalancerNotFound") {
 		return nil, fmt.Errorf("load balancer: %w", err)
@@ -73,10 +76,48 @@ func (w *work) balancer(ctx context.Context) (*types.LoadBalancer, error) {
 	if err != nil {
 		return nil, asked("load balancer", err)
 	}
-	lb := &made.LoadBalancers[0]
-	_, err = w.elb.ModifyLoadBalancerAttributes(ctx, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: lb.LoadBalancerArn,
-		Attributes: []types.LoadBalancerAttribute{{Key: aws.String("idle_timeout.timeout_seconds"), Value: aws.String("600")}}})
-	return lb, asked("load balancer", err)
+	return &made.LoadBalancers[0], w.patience(ctx, aws.ToString(made.LoadBalancers[0].LoadBalancerArn))
+}
+
+// patience makes a model's own load balancer wait for slow answers. Like all settings that are not part of the making it is looked at each
+// time: who made the thing may have died right after.
+func (w *work) patience(ctx context.Context, arn string) error {
+	const idle, seconds = "idle_timeout.timeout_seconds", "600"
+	out, err := w.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
+	if err != nil {
+		return fmt.Errorf("load balancer: %w", err)
+	}
+	for _, a := range out.Attributes {
+		if aws.ToString(a.Key) == idle && aws.ToString(a.Value) == seconds {
+			return nil
+		}
+	}
+	_, err = w.elb.ModifyLoadBalancerAttributes(ctx, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: &arn,
+		Attributes: []types.LoadBalancerAttribute{{Key: aws.String(idle), Value: aws.String(seconds)}}})
+	return asked("load balancer", err)
+}
+
+// manners are how a target group takes servers in and lets them go (contract lisa.md A.3).
+func (w *work) manners(ctx context.Context, arn string) error {
+	want := map[string]string{"deregistration_delay.timeout_seconds": "30", "slow_start.duration_seconds": "60"}
+	out, err := w.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
+	if err != nil {
+		return fmt.Errorf("target group: %w", err)
+	}
+	for _, a := range out.Attributes {
+		if want[aws.ToString(a.Key)] == aws.ToString(a.Value) {
+			delete(want, aws.ToString(a.Key))
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	var set []types.TargetGroupAttribute
+	for key, value := range want {
+		set = append(set, types.TargetGroupAttribute{Key: aws.String(key), Value: aws.String(value)})
+	}
+	_, err = w.elb.ModifyTargetGroupAttributes(ctx, &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: &arn, Attributes: set})
+	return asked("target group", err)
 }
 
 // groupOf finds the model's target group, nil if there is none.
@@ -102,7 +143,7 @@ func (w *work) targets(ctx context.Context, spec fleet.Spec, vpc string) (string
 		arn := aws.ToString(group.TargetGroupArn)
 		if aws.ToString(group.HealthCheckPath) == want.path && aws.ToInt32(group.HealthCheckIntervalSeconds) == *want.interval && aws.ToInt32(group.HealthCheckTimeoutSeconds) == *want.timeout &&
 			aws.ToInt32(group.HealthyThresholdCount) == *want.healthy && aws.ToInt32(group.UnhealthyThresholdCount) == *want.unhealthy {
-			return arn, nil
+			return arn, w.manners(ctx, arn)
 		}
 		_, err := w.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: &arn, HealthCheckPath: &want.path, HealthCheckIntervalSeconds: want.interval,
 			HealthCheckTimeoutSeconds: want.timeout, HealthyThresholdCount: want.healthy, UnhealthyThresholdCount: want.unhealthy})
@@ -117,9 +158,7 @@ func (w *work) targets(ctx context.Context, spec fleet.Spec, vpc string) (string
 		return "", asked("target group", err)
 	}
 	arn := aws.ToString(made.TargetGroups[0].TargetGroupArn)
-	_, err = w.elb.ModifyTargetGroupAttributes(ctx, &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: &arn, Attributes: []types.TargetGroupAttribute{
-		{Key: aws.String("deregistration_delay.timeout_seconds"), Value: aws.String("30")}, {Key: aws.String("slow_start.duration_seconds"), Value: aws.String("60")}}})
-	return arn, asked("target group", err)
+	return arn, w.manners(ctx, arn)
 }
 
 // probe is a target group's health check, within what a load balancer takes.

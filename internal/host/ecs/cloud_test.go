@@ -80,6 +80,9 @@ func startMoto(t *testing.T) string {
 				break
 			}
 		}
+		if moto.url == "" {
+			moto.err = "moto's server does not start: " + installMoto
+		}
 		go func() { _, _ = io.Copy(io.Discard, out) }()
 	})
 	if moto.err != "" {

@@ -26,6 +26,9 @@ const (
 // service finds the model's service, nil if there is none. One that is gone for good is none.
 func (w *work) service(ctx context.Context) (*types.Service, error) {
 	out, err := w.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &w.o.Cluster, Services: []string{w.name}, Include: []types.ServiceField{types.ServiceFieldTags}})
+	if is(err, "ClusterNotFoundException") { // it was deleted, and the service before it
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
@@ -268,7 +271,7 @@ func (w *work) tasks(ctx context.Context) ([]types.Task, error) {
 		in := &ecs.ListTasksInput{Cluster: &w.o.Cluster, ServiceName: &w.name, DesiredStatus: status}
 		for {
 			out, err := w.ecs.ListTasks(ctx, in)
-			if is(err, "ServiceNotFoundException", "ServiceNotActiveException") {
+			if is(err, "ServiceNotFoundException", "ServiceNotActiveException", "ClusterNotFoundException") {
 				break
 			}
 			if err != nil {

@@ -203,6 +203,25 @@ func TestMade(t *testing.T) {
 		t.Errorf("policy: %+v", p)
 	}
 	made := c.left(t, "m")
+	attributes := func() string {
+		t.Helper()
+		group, err := h.work("m").groupOf(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := h.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: group.TargetGroupArn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, a := range out.Attributes {
+			all = append(all, *a.Key+"="+*a.Value)
+		}
+		return strings.Join(all, " ")
+	}
+	if got := attributes(); !strings.Contains(got, "deregistration_delay.timeout_seconds=30") || !strings.Contains(got, "slow_start.duration_seconds=60") {
+		t.Errorf("target group: %s", got)
+	}
 
 	// Drift: what somebody took away or changed is put right.
 	at, err := h.work("m").groupOf(ctx)
