@@ -80,7 +80,7 @@ func TestImportLaw(t *testing.T) {
 	only("internal/fleet")
 	only("internal/host/process", "internal/fleet")
 	only("internal/host/ecs", "internal/fleet")
-	only("internal/lisa", "internal/auth", "internal/fleet", "internal/llm")
+	only("internal/lisa", "internal/account", "internal/auth", "internal/fleet", "internal/llm", "internal/store")
 	only("internal/http1")
 	only("internal/egress", "internal/http1")
 	only("internal/ingress", "internal/http1")
