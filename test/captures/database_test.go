@@ -89,7 +89,9 @@ func replayDatabase(t *testing.T, database string) map[string]tally {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := func(name string) string { return map[string]string{"LITELLM_SALT_KEY": "sk-salt", "DATABASE_URL": database}[name] }
+	env := func(name string) string {
+		return map[string]string{"LITELLM_SALT_KEY": "sk-salt", "DATABASE_URL": database}[name]
+	}
 	w := &walk{t: t, up: up, names: map[string]string{}, gw: gwtest.StartIn(t, t.TempDir(), refusing(there.Replace(string(config))), app.Options{Env: env}),
 		client: &http.Client{
 			Transport:     &http.Transport{DisableCompression: true},
