@@ -72,6 +72,30 @@ func (a *API) userNew(ctx context.Context, c *caller, in *userNewIn) (any, error
 	return a.newUserOut(ctx, u, made, teams, in)
 }
 
+// Arrived gives a row to a user who calls with a token and has none: an internal user with what new users get (user_id_upsert).
+func (a *API) Arrived(ctx context.Context, p *auth.Principal) error {
+	set := func(s string) opt[string] { return opt[string]{Set: true, Value: &s} }
+	in := &userNewIn{}
+	in.UserID = set(p.UserID)
+	if p.UserEmail != "" {
+		in.Email = set(p.UserEmail)
+	}
+	if err := in.defaults(&a.Config().LiteLLM); err != nil {
+		return err
+	}
+	if role := in.Role.or(""); role != account.InternalUserViewer { // a configuration's default makes no administrator of strangers
+		in.Role = set(account.InternalUser)
+	}
+	c := &caller{p: p, user: p.UserID, role: account.InternalUser, by: p.UserID}
+	return a.edit(ctx, c, func(e *edit) error {
+		if before, err := get(ctx, e.Users, p.UserID); err != nil || before != nil {
+			return err
+		}
+		_, err := e.newUser(ctx, in, true)
+		return err
+	})
+}
+
 // signUp makes the request one about the caller, whoever it names, and refuses what nobody may give themselves.
 func (in *userNewIn) signUp(c *caller, cfg *config.Config) error {
 	role, email := account.InternalUser, c.p.UserEmail

@@ -73,6 +73,7 @@ type App struct {
 	store      *store.Store
 	journal    *usage.Journal
 	drainer    *usage.Drainer
+	member     *cluster.Member
 	accounts   accounts
 	fleet      *fleet.Fleet
 	lisa       *lisa.API
@@ -84,6 +85,7 @@ type App struct {
 	zone       *time.Location
 	tokens     *auth.Verifier // nil: no tokens are taken
 	oidc       *auth.OIDC     // its settings
+	arrivals   *arrivals
 	api        *api.API
 	prices     *usage.Prices
 	egress     *egress.Client
@@ -116,7 +118,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &App{o: o, log: o.Log, closing: make(chan struct{})}
+	a := &App{o: o, log: o.Log, arrivals: newArrivals(), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -161,6 +163,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}
+	a.begin()
 	return a, problems, nil
 }
 
@@ -175,7 +178,7 @@ func (a *App) dataDir() string {
 	return "weir-data"
 }
 
-// openData locks the data directory, opens the database and the journal, and starts moving records from one to the other.
+// openData locks the data directory, opens the database and the journal, and reads what is in them.
 func (a *App) openData(ctx context.Context) error {
 	dir := a.dataDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -191,8 +194,6 @@ func (a *App) openData(ctx context.Context) error {
 	if a.journal, err = usage.OpenJournal(usage.JournalOptions{Dir: filepath.Join(dir, "journal"), Log: a.log}); err != nil {
 		return fmt.Errorf("open the journal: %w", err)
 	}
-	drain, stop := context.WithCancel(context.Background())
-	a.stopDrain = stop
 	a.drainer = usage.NewDrainer(a.journal, books{a.store, a}, a.log)
 	a.zone = zone(a.Config().LiteLLM.Timezone)
 	if err := a.openLimits(); err != nil {
@@ -202,13 +203,17 @@ func (a *App) openData(ctx context.Context) error {
 	if a.store.Engine() == "postgresql" {
 		a.open = new(usage.Open)
 	}
-	member := a.join()
-	if err := a.openBooks(ctx, member); err != nil {
-		return err
-	}
-	a.background.Go(func() { a.drainer.Run(drain) })
-	a.background.Go(func() { member.Run(drain) })
-	return nil
+	a.member = a.join()
+	return a.openBooks(ctx, a.member)
+}
+
+// begin starts what goes on beside the calls, now that everything is there that it changes.
+func (a *App) begin() {
+	ctx, stop := context.WithCancel(context.Background())
+	a.stopDrain = stop
+	a.background.Go(func() { a.drainer.Run(ctx) })
+	a.background.Go(func() { a.member.Run(ctx) })
+	a.background.Go(func() { a.welcome(ctx) })
 }
 
 // openLimits makes the limiter: in memory, or shared through Redis.

@@ -15,6 +15,8 @@ type SignIn struct {
 	Signed  *auth.SigV4
 	// KeyHeader is looked at for a key before all others (general_settings.litellm_key_header_name), in canonical form; empty: none.
 	KeyHeader string
+	// Arrived is told of whoever calls with a token and has no row; nil: nobody wants to know. It must not block.
+	Arrived func(*auth.Principal)
 }
 
 // identify finds out who makes a request, by key or token. signup is for the one route that makes a user of whoever holds a token.
@@ -37,7 +39,11 @@ func (s *Snapshot) identify(r *http.Request, queryKey string, now time.Time, sig
 		if err != nil {
 			return nil, failures.After(r.RemoteAddr, err)
 		}
-		return s.SignIn.Tokens.Principal(s.Auth, claims, signup)
+		who, err := s.SignIn.Tokens.Principal(s.Auth, claims, signup)
+		if err == nil && who.User == nil && !signup && s.SignIn.Arrived != nil {
+			s.SignIn.Arrived(who)
+		}
+		return who, err
 	}
 	who, err := s.Auth.Authenticate(credential, now)
 	if err != nil && !s.Auth.Knows(credential) {

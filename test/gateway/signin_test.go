@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,6 +62,71 @@ func (o *okta) token(t *testing.T, claims string) string {
 		t.Fatal(err)
 	}
 	return "Bearer " + text
+}
+
+// TestTokens_arrive holds that who calls with a token and is not known yet has a row soon after, one, with what new users get.
+func TestTokens_arrive(t *testing.T) {
+	o := newOkta(t)
+	g := gwtest.Start(t, `
+environment_variables: {OKTA_ISSUER: "`+o.issuer()+`", OKTA_AUDIENCE: "api://default"}
+general_settings:
+  litellm_jwtauth: {user_id_upsert: true}
+litellm_settings: {max_internal_user_budget: 7, default_internal_user_params: {user_role: proxy_admin, models: [demo]}}
+`)
+	chat := `{"model":"demo","messages":[{"role":"user","content":"hello there"}]}`
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			header := o.token(t, fmt.Sprintf(`,"sub":"ann%d@example.com"`, i%2))
+			if a := g.Post(t, "/v1/chat/completions", chat, "Authorization", header); a.Status != 200 {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 2 {
+		path := fmt.Sprintf("/user/info?user_id=ann%d@example.com", i)
+		waitFor(t, func() bool { return g.Get(t, path).Status == 200 }, path)
+		a := g.Get(t, path)
+		for _, want := range []string{`"max_budget":7`, `"user_role":"internal_user"`, `"models":["demo"]`} {
+			if !strings.Contains(string(a.Body), want) {
+				t.Errorf("%s: no %s in %s", path, want, a.Body)
+			}
+		}
+		if a := g.Get(t, fmt.Sprintf("/audit?object_id=ann%d@example.com", i)); strings.Count(string(a.Body), `"created"`) != 1 {
+			t.Errorf("made more than once: %s", a.Body)
+		}
+	}
+}
+
+// TestTokens_replaced holds that a reload with another issuer ends what the verifier of the former was fetching.
+func TestTokens_replaced(t *testing.T) {
+	o := newOkta(t)
+	asked, ended := make(chan struct{}, 10), make(chan struct{}, 10)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+		ended <- struct{}{}
+	}))
+	defer silent.Close()
+	former := &okta{Server: silent, key: o.key}
+	config := `environment_variables: {OKTA_ISSUER: "URL", OKTA_AUDIENCE: "api://default"}` + "\n"
+	g := gwtest.Start(t, strings.Replace(config, "URL", former.issuer(), 1))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if a := g.Get(t, "/v1/models", "Authorization", former.token(t, `,"sub":"ann@example.com"`)); a.Status < 400 {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	})
+	<-asked
+	g.WriteConfig(t, strings.Replace(config, "URL", o.issuer(), 1))
+	g.App.Reload("test")
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second): // a fetch would go on for ten
+		t.Error("the former issuer is still being asked")
+	}
+	wg.Wait()
 }
 
 // TestTokens takes an Okta token where a key would stand, on a route of every dialect.
