@@ -1,8 +1,9 @@
 // Package lisa is LISA's model management API: /models, schedules, context windows and instance types, with LISA's fields, answers and
 // errors, before the fleet. routes.go has the routes; create.go, update.go and schedule.go read what clients send.
 //
-// The rules of a single request are here, those that look at the stored model are fleet's. It never shows the key of a model. It is not on
-// the hot path. Only app imports it; it knows fleet, auth and llm.
+// The rules of a single request are here, those that look at the stored model are fleet's. It never shows the key of a model. metrics.go has
+// the routes of users' metrics, which the store has booked. It is not on the hot path. Only app imports it; it knows fleet, store, auth,
+// account and llm.
 package lisa
 
 import (
