@@ -12,8 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -51,7 +49,7 @@ if [ -n "$disk" ]; then
 fi
 `
 
-func (w *work) templateData(spec fleet.Spec, kind machine) *ec2types.RequestLaunchTemplateData {
+func (w *work) templateData(spec fleet.Spec, kind machine) *launchTemplate {
 	image := w.o.AMI
 	if image == "" {
 		variant := ""
@@ -63,51 +61,27 @@ func (w *work) templateData(spec fleet.Spec, kind machine) *ec2types.RequestLaun
 		}
 		image = "resolve:ssm:/aws/service/ecs/optimized-ami/amazon-linux-2023" + variant + "/recommended/image_id"
 	}
-	data := &ec2types.RequestLaunchTemplateData{
-		ImageId: &image, InstanceType: ec2types.InstanceType(aws.ToString(spec.InstanceType)), SecurityGroupIds: w.o.SecurityGroups,
-		UserData: aws.String(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, boot, clusterName(w.o.Cluster), kind.gpus > 0))),
-		MetadataOptions: &ec2types.LaunchTemplateInstanceMetadataOptionsRequest{HttpTokens: ec2types.LaunchTemplateHttpTokensStateRequired,
-			HttpPutResponseHopLimit: aws.Int32(2)},
-		Monitoring: &ec2types.LaunchTemplatesMonitoringRequest{Enabled: aws.Bool(true)},
-		BlockDeviceMappings: []ec2types.LaunchTemplateBlockDeviceMappingRequest{{DeviceName: aws.String("/dev/xvda"), Ebs: &ec2types.LaunchTemplateEbsBlockDeviceRequest{
-			Encrypted: aws.Bool(true), VolumeSize: aws.Int32(volume(&spec.Definition)), VolumeType: ec2types.VolumeTypeGp3, DeleteOnTermination: aws.Bool(true)}}},
+	return &launchTemplate{
+		image: image, instanceType: aws.ToString(spec.InstanceType), securityGroups: w.o.SecurityGroups, profileARN: w.o.InstanceProfileARN,
+		userData: base64.StdEncoding.EncodeToString(fmt.Appendf(nil, boot, clusterName(w.o.Cluster), kind.gpus > 0)), volume: volume(&spec.Definition),
+		tags: []ec2Tag{{tagModel, tagOf(w.id)}, {tagOwner, w.o.NamePrefix}, {"Name", w.name}},
 	}
-	if w.o.InstanceProfileARN != "" {
-		data.IamInstanceProfile = &ec2types.LaunchTemplateIamInstanceProfileSpecificationRequest{Arn: &w.o.InstanceProfileARN}
-	}
-	for _, kind := range []ec2types.ResourceType{ec2types.ResourceTypeInstance, ec2types.ResourceTypeVolume} {
-		data.TagSpecifications = append(data.TagSpecifications, ec2types.LaunchTemplateTagSpecificationRequest{ResourceType: kind, Tags: w.ec2Tags()})
-	}
-	return data
-}
-
-func (w *work) ec2Tags() []ec2types.Tag {
-	return []ec2types.Tag{{Key: aws.String(tagModel), Value: aws.String(tagOf(w.id))}, {Key: aws.String(tagOwner), Value: &w.o.NamePrefix}, {Key: aws.String("Name"), Value: &w.name}}
 }
 
 // template makes the launch template, and a new version when what it says should be something else. A version carries the digest of what it says.
 func (w *work) template(ctx context.Context, spec fleet.Spec, kind machine) error {
 	data := w.templateData(spec, kind)
-	sum := sha256.Sum256([]byte(strings.Join([]string{*data.ImageId, string(data.InstanceType), strings.Join(data.SecurityGroupIds, ","), *data.UserData, w.o.InstanceProfileARN,
-		fmt.Sprint(volume(&spec.Definition))}, "\n")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{data.image, data.instanceType, strings.Join(data.securityGroups, ","), data.userData, data.profileARN,
+		fmt.Sprint(data.volume)}, "\n")))
 	digest := hex.EncodeToString(sum[:8])
-	out, err := w.ec2.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &w.name, Versions: []string{"$Latest"}})
-	if err != nil && !is(err, noTemplate...) {
+	latest, there, err := w.ec2.templateDigest(ctx, w.name)
+	if err != nil {
 		return fmt.Errorf("launch template: %w", err)
 	}
-	if err != nil || len(out.LaunchTemplateVersions) == 0 {
-		_, err := w.ec2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{LaunchTemplateName: &w.name, LaunchTemplateData: data, VersionDescription: &digest,
-			TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeLaunchTemplate, Tags: w.ec2Tags()}}})
-		if is(err, "InvalidLaunchTemplateName.AlreadyExistsException") {
-			err = nil
-		}
-		return asked("launch template", err)
-	}
-	if aws.ToString(out.LaunchTemplateVersions[0].VersionDescription) == digest {
+	if there && latest == digest {
 		return nil
 	}
-	_, err = w.ec2.CreateLaunchTemplateVersion(ctx, &ec2.CreateLaunchTemplateVersionInput{LaunchTemplateName: &w.name, LaunchTemplateData: data, VersionDescription: &digest})
-	return asked("launch template", err)
+	return asked("launch template", w.ec2.makeTemplate(ctx, w.name, digest, data, there))
 }
 
 var noTemplate = []string{"InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.NotFoundException"}

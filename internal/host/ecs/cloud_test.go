@@ -135,16 +135,16 @@ func newCloud(t *testing.T) *cloud {
 			t.Fatal(err)
 		}
 	}
-	vpc, err := c.host.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")})
+	vpc, err := ec2.NewFromConfig(c.host.ec2.cfg).CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")})
 	must(err)
 	c.vpc = *vpc.Vpc.VpcId
 	c.o.Subnets = nil
 	for i, zone := range []string{"a", "b"} {
-		subnet, err := c.host.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: &c.vpc, CidrBlock: aws.String("10.0." + string(rune('0'+i)) + ".0/24"), AvailabilityZone: aws.String(c.o.Region + zone)})
+		subnet, err := ec2.NewFromConfig(c.host.ec2.cfg).CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: &c.vpc, CidrBlock: aws.String("10.0." + string(rune('0'+i)) + ".0/24"), AvailabilityZone: aws.String(c.o.Region + zone)})
 		must(err)
 		c.o.Subnets = append(c.o.Subnets, *subnet.Subnet.SubnetId)
 	}
-	group, err := c.host.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("models"), Description: aws.String("models"), VpcId: &c.vpc})
+	group, err := ec2.NewFromConfig(c.host.ec2.cfg).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("models"), Description: aws.String("models"), VpcId: &c.vpc})
 	must(err)
 	c.o.SecurityGroups = []string{*group.GroupId}
 	_, err = c.host.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: &c.o.Cluster})
@@ -241,7 +241,7 @@ func (c *cloud) left(t *testing.T, id string) []string {
 	for _, g := range scaling.AutoScalingGroups {
 		add("Auto Scaling group", *g.AutoScalingGroupName)
 	}
-	templates, err := h.ec2.DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{})
+	templates, err := ec2.NewFromConfig(h.ec2.cfg).DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{})
 	must(err)
 	for _, l := range templates.LaunchTemplates {
 		add("launch template", *l.LaunchTemplateName)

@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go"
@@ -67,7 +67,7 @@ type Host struct {
 	ecs     *ecs.Client
 	elb     *elasticloadbalancingv2.Client
 	asg     *autoscaling.Client
-	ec2     *ec2.Client
+	ec2     *ec2Client
 	scaling *applicationautoscaling.Client
 	logs    *cloudwatchlogs.Client
 
@@ -109,7 +109,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 	}
 	o.Region = cfg.Region
 	return &Host{
-		o: o, ecs: ecs.NewFromConfig(cfg), elb: elasticloadbalancingv2.NewFromConfig(cfg), asg: autoscaling.NewFromConfig(cfg), ec2: ec2.NewFromConfig(cfg),
+		o: o, ecs: ecs.NewFromConfig(cfg), elb: elasticloadbalancingv2.NewFromConfig(cfg), asg: autoscaling.NewFromConfig(cfg), ec2: &ec2Client{cfg: cfg, signer: v4.NewSigner(), now: o.Now},
 		scaling: applicationautoscaling.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
 		models: map[string]*model{}, generations: map[string]int64{},
 	}, nil

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
-
 	"github.com/weir-gateway/weir/internal/fleet"
 )
 
@@ -57,32 +54,12 @@ func (h *Host) instance(ctx context.Context, d *fleet.Definition) (machine, erro
 			return h.placed(machine{vcpus: s.vcpus, memory: s.gib << 10, gpus: s.gpus}), nil
 		}
 	}
-	out, err := h.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []ec2types.InstanceType{ec2types.InstanceType(name)}})
+	m, ok, err := h.ec2.instanceType(ctx, name)
 	if err != nil {
 		return machine{}, asked("instance type "+name, err)
 	}
-	if len(out.InstanceTypes) == 0 {
+	if !ok {
 		return machine{}, &fault{words: fmt.Sprintf("instance type %s: unknown in %s", name, h.o.Region)}
-	}
-	var m machine
-	one := out.InstanceTypes[0]
-	if one.VCpuInfo != nil && one.VCpuInfo.DefaultVCpus != nil {
-		m.vcpus = int64(*one.VCpuInfo.DefaultVCpus)
-	}
-	if one.MemoryInfo != nil && one.MemoryInfo.SizeInMiB != nil {
-		m.memory = *one.MemoryInfo.SizeInMiB
-	}
-	if one.GpuInfo != nil {
-		for _, g := range one.GpuInfo.Gpus {
-			if g.Count != nil {
-				m.gpus += int64(*g.Count)
-			}
-		}
-	}
-	if one.ProcessorInfo != nil {
-		for _, a := range one.ProcessorInfo.SupportedArchitectures {
-			m.arm = m.arm || a == ec2types.ArchitectureTypeArm64
-		}
 	}
 	return h.placed(m), nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -144,17 +143,11 @@ func (w *work) removeCapacity(ctx context.Context) (bool, error) {
 		}
 		return false, nil // its instances end first
 	}
-	templates, err := w.ec2.DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{LaunchTemplateNames: []string{w.name}})
-	if is(err, noTemplate...) || err == nil && len(templates.LaunchTemplates) == 0 {
-		return true, nil
+	there, err := w.ec2.hasTemplate(ctx, w.name)
+	if err != nil || !there {
+		return err == nil, err
 	}
-	if err != nil {
-		return false, err
-	}
-	_, err = w.ec2.DeleteLaunchTemplate(ctx, &ec2.DeleteLaunchTemplateInput{LaunchTemplateName: &w.name})
-	if is(err, noTemplate...) {
-		err = nil
-	}
+	err = w.ec2.deleteTemplate(ctx, w.name)
 	return err == nil, err
 }
 

@@ -170,7 +170,7 @@ func TestMade(t *testing.T) {
 	if seen := ensure(); len(seen.Servers) != 1 || !strings.HasSuffix(seen.Servers[0].URL, "/"+name) {
 		t.Errorf("seen %+v, want a server under the model's path", seen)
 	}
-	version, err := h.ec2.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &name, Versions: []string{"$Latest"}})
+	version, err := ec2.NewFromConfig(h.ec2.cfg).DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &name, Versions: []string{"$Latest"}})
 	if err != nil {
 		t.Fatal(err)
 	}
