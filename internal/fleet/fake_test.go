@@ -294,11 +294,11 @@ type world struct {
 	now     time.Time
 	running map[string]int64
 	probe   error
-	probed  map[string]bool // addresses that answered a first call
+	probed  sync.Map // model and address of every server that answered a first call; models are looked at side by side
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, store: newShelf(), now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), running: map[string]int64{}, probed: map[string]bool{}}
+	w := &world{t: t, store: newShelf(), now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), running: map[string]int64{}}
 	w.farm = newFarm(func() time.Time { return w.now })
 	w.start()
 	return w
@@ -309,7 +309,7 @@ func (w *world) start() {
 	w.f = New(Options{Store: w.store, Hosts: map[string]Host{"farm": w.farm}, DefaultHost: "farm", ProbeExternal: true,
 		Probe: func(_ context.Context, m *Model, url string) error {
 			if w.probe == nil {
-				w.probed[m.ModelID+" "+url] = true
+				w.probed.Store(m.ModelID+" "+url, true)
 			}
 			return w.probe
 		},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -273,8 +274,8 @@ func (c *chaos) check() {
 		}
 		if events := c.store.events[id]; len(events) > 1 && (events[len(events)-1].From == Creating || events[len(events)-1].From == Starting) {
 			answered := false
-			for at := range c.probed {
-				answered = answered || len(at) > len(id) && at[:len(id)+1] == id+" "
+			for at := range c.probed.Range {
+				answered = answered || strings.HasPrefix(at.(string), id+" ")
 			}
 			if !answered {
 				c.fatalf("%s is in service and never answered a first call", id)
