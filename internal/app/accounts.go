@@ -9,12 +9,15 @@ import (
 	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/store"
 )
 
 // accounts keeps who may call in step with the database.
 type accounts struct {
 	store *store.Store
+	// limits are told of spend that was changed otherwise than by records.
+	limits *limit.Limiter
 	// mu keeps what is read and what is booked in order: it is held while changes are followed and while records are saved.
 	mu       sync.Mutex
 	revision int64
@@ -25,7 +28,7 @@ type accounts struct {
 	fleet    []fleet.Model
 }
 
-// load reads everything, for the first time or because too much has changed since.
+// load reads everything, what was spent too, for the first time or because too much has changed since.
 func (s *accounts) load(ctx context.Context) error {
 	revision, err := s.store.Revision(ctx)
 	if err != nil {
@@ -43,6 +46,11 @@ func (s *accounts) load(ctx context.Context) error {
 	if s.fleet, err = s.store.Fleet().Models(ctx); err != nil {
 		return err
 	}
+	spends, err := s.store.AllSpends(ctx)
+	if err != nil {
+		return err
+	}
+	s.limits.Load(spends)
 	s.dir, s.revision = auth.NewDirectory(s.options, rows), revision
 	return nil
 }
@@ -68,8 +76,20 @@ func (s *accounts) follow(ctx context.Context) (found followed, err error) {
 		return found, err
 	}
 	ids := map[store.Kind][]string{}
+	var spend []account.Subject
 	for _, c := range changes {
-		ids[c.Kind] = append(ids[c.Kind], c.ID)
+		if c.Kind == store.SpendOf {
+			spend = append(spend, c.Subject())
+		} else {
+			ids[c.Kind] = append(ids[c.Kind], c.ID)
+		}
+	}
+	if len(spend) > 0 {
+		spends, err := s.store.Spends(ctx, spend...)
+		if err != nil {
+			return found, err
+		}
+		s.limits.Load(spends)
 	}
 	in := s.store.Accounts()
 	var c auth.Changes

@@ -199,7 +199,7 @@ func (a *App) openData(ctx context.Context) error {
 	if err := a.openLimits(); err != nil {
 		return err
 	}
-	a.accounts.store = a.store
+	a.accounts.store, a.accounts.limits = a.store, a.limits
 	if a.store.Engine() == "postgresql" {
 		a.open = new(usage.Open)
 	}
@@ -246,11 +246,6 @@ func (a *App) openBooks(ctx context.Context, m *cluster.Member) error {
 	if err := m.Recover(ctx); err != nil {
 		return fmt.Errorf("charge the calls an earlier start left open: %w", err)
 	}
-	spends, err := a.store.AllSpends(ctx)
-	if err != nil {
-		return err
-	}
-	a.limits.Load(spends)
 	return a.accounts.load(ctx)
 }
 

@@ -143,3 +143,30 @@ func TestBlockedAtOnce(t *testing.T) {
 	f("/key/update", `{"key":"KEY","max_budget":null}`, 200)
 	f("/key/delete", `{"keys":["KEY"]}`, 401)
 }
+
+// TestResetSpend holds that a budget that is used up serves again at once when an administrator resets what was spent of it, or says that less was.
+func TestResetSpend(t *testing.T) {
+	up := helloUpstream(t)
+	g := gwtest.Start(t, strings.Replace(pricedModel, "URL", up.URL, 1))
+	key := newKey(t, g, `"max_budget":0.05`) // one call's cost is more
+	call := func(want int) {
+		t.Helper()
+		if a := g.Post(t, "/v1/chat/completions", helloBody, "Authorization", "Bearer "+key); a.Status != want {
+			t.Errorf("%d %s, want %d", a.Status, a.Body, want)
+		}
+	}
+	spent := func() bool { return strings.Contains(string(g.Get(t, "/key/info?key="+key).Body), `"spend":0.055`) }
+	call(200)
+	call(http.StatusUnprocessableEntity)
+	waitFor(t, spent, "the spend in the database")
+	if a := g.Post(t, "/key/"+key+"/reset_spend", `{"reset_to":0}`); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	call(200)
+	call(http.StatusUnprocessableEntity)
+	waitFor(t, spent, "the spend in the database")
+	if a := g.Post(t, "/key/update", `{"key":"`+key+`","spend":0.01}`); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	call(200)
+}
