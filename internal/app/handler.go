@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/weir-gateway/weir/internal/proxy"
 )
 
 // handler is the user door: the inference routes straight to the proxy, the rest through a mux.
@@ -37,12 +35,11 @@ func (a *App) handler() http.Handler {
 		if r.Header["Origin"] != nil && allowCORS(w, r) {
 			return
 		}
-		if proxy.Match(r) {
-			a.proxy.ServeHTTP(w, r)
+		if a.proxy.Serve(w, r) {
 			return
 		}
-		if _, pattern := mux.Handler(r); pattern == "" {
-			notFound(w, r, mux)
+		if h, pattern := mux.Handler(r); pattern == "" {
+			refuse(w, r, h)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -58,21 +55,30 @@ func (a *App) adminDoor() http.Handler {
 	return mux
 }
 
-// notFound answers in LiteLLM's form; a known path with a wrong method is a 405.
-func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
-	status, body := http.StatusNotFound, `{"detail":"Not Found"}`
-	if r.Method != http.MethodGet {
-		probe := r.Clone(r.Context())
-		probe.Method = http.MethodGet
-		if _, pattern := mux.Handler(probe); pattern != "" {
-			status, body = http.StatusMethodNotAllowed, `{"detail":"Method Not Allowed"}`
-			w.Header().Set("Allow", "GET")
-		}
+// refuse answers in LiteLLM's form what the mux has no route for: a 405 for a known path with a wrong method, else a 404. LiteLLM does not
+// name HEAD beside GET.
+func refuse(w http.ResponseWriter, r *http.Request, mux http.Handler) {
+	said := headOnly{head: http.Header{}}
+	mux.ServeHTTP(&said, r)
+	status := http.StatusNotFound
+	if said.status == http.StatusMethodNotAllowed {
+		status = said.status
+		w.Header().Set("Allow", strings.Replace(said.head.Get("Allow"), "GET, HEAD", "GET", 1))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body))
+	_, _ = w.Write([]byte(`{"detail":"` + http.StatusText(status) + `"}`))
 }
+
+// headOnly takes the head of an answer and drops its text.
+type headOnly struct {
+	head   http.Header
+	status int
+}
+
+func (h *headOnly) Header() http.Header         { return h.head }
+func (h *headOnly) WriteHeader(status int)      { h.status = status }
+func (h *headOnly) Write(b []byte) (int, error) { return len(b), nil }
 
 // corsMethods are the methods that a page of another origin may use.
 const corsMethods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"

@@ -153,7 +153,7 @@ func caller(tb testing.TB, p *proxy.Proxy, stream bool, size int) func() {
 		src.Reset(body)
 		clear(w.header)
 		w.status, w.n = 0, 0
-		p.ServeHTTP(w, r)
+		p.Serve(w, r)
 		if w.status != http.StatusOK || w.n == 0 {
 			tb.Fatalf("status %d, %d bytes", w.status, w.n)
 		}

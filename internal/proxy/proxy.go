@@ -37,8 +37,6 @@ type Settings struct {
 	MaxReply int64 // bytes of a whole (not streamed) answer
 	MaxDepth int   // of JSON nesting
 	MaxFrame int   // bytes of one streamed event
-	// ClientCredentials allows api_key and api_base in a request body (general_settings.allow_client_side_credentials).
-	ClientCredentials bool
 	// WakeTimeout is how long a call of a sleeping model is held.
 	WakeTimeout time.Duration
 	// RefuseUnpriced refuses calls of models without a known price (weir.limits.unpriced_models).
@@ -95,9 +93,9 @@ type Options struct {
 func New(o Options, s *Snapshot) *Proxy {
 	p := &Proxy{out: o.Egress, public: o.Public, journal: o.Journal, limits: o.Limits, open: o.Open, wake: o.Wake, metrics: o.Metrics, log: o.Log, now: o.Now,
 		failures: auth.NewFailures(auth.FailureOptions{}, o.Now), version: []string{o.Version}}
-	p.snap.Store(s)
 	first := make(chan struct{})
 	p.swapped.Store(&first)
+	p.Swap(s)
 	return p
 }
 
@@ -111,17 +109,17 @@ func (p *Proxy) Swap(s *Snapshot) {
 // Snapshot is the one in force.
 func (p *Proxy) Snapshot() *Snapshot { return p.snap.Load() }
 
-// ServeHTTP answers an inference call. A path that isn't one gets a 404, a method that isn't POST a 405.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Serve answers an inference call, a method that isn't POST with a 405. It reports whether the path is one of an inference route; for any
+// other it does nothing.
+func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request) bool {
 	e, ok := match(r.URL)
 	if !ok {
-		notFound(w)
-		return
+		return false
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		writeJSON(w, http.StatusMethodNotAllowed, []byte(`{"detail":"Method Not Allowed"}`))
-		return
+		return true
 	}
 	c := p.begin(w, r, e)
 	defer c.finish()
@@ -139,16 +137,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		c.fail(err)
 	}
-}
-
-// Match reports whether a request is for an inference route, so that app can tell it from the others.
-func Match(r *http.Request) bool {
-	_, ok := match(r.URL)
-	return ok
-}
-
-func notFound(w http.ResponseWriter) {
-	writeJSON(w, http.StatusNotFound, []byte(`{"detail":"Not Found"}`))
+	return true
 }
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {

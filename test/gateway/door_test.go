@@ -168,3 +168,18 @@ func TestNoSecretsInLogs(t *testing.T) {
 		t.Error("a prompt in the log")
 	}
 }
+
+// TestWrongMethod holds that a known path with a method it does not take is a 405 that says which it takes, whichever those are.
+func TestWrongMethod(t *testing.T) {
+	g := gwtest.Start(t, "")
+	f := func(method, path string, want int, allow string) {
+		t.Helper()
+		if a := g.Do(t, method, path, ""); a.Status != want || a.Header.Get("Allow") != allow {
+			t.Errorf("%s %s: %d, Allow %q; want %d, %q: %s", method, path, a.Status, a.Header.Get("Allow"), want, allow, a.Body)
+		}
+	}
+	f(http.MethodGet, "/key/generate", http.StatusMethodNotAllowed, "POST")
+	f(http.MethodPost, "/metrics", http.StatusMethodNotAllowed, "GET")
+	f(http.MethodGet, "/v1/chat/completions", http.StatusMethodNotAllowed, "POST")
+	f(http.MethodGet, "/no/such/path", http.StatusNotFound, "")
+}
