@@ -7,16 +7,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/openai"
+	"github.com/weir-gateway/weir/internal/route"
 	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // completions serves OpenAI's legacy text completions over the same vocabulary.
 var completions = openai.Completions
 
-// chat is the hot path, for every dialect. It reads top to bottom; what comes later (limits, history, guardrails, cache, retries) has its
-// place as a plain call between these lines.
+// chat is the hot path, for every dialect. It reads top to bottom; what comes later (history, guardrails, cache, retries) has its place as a
+// plain call between these lines.
 func (c *call) chat() *llm.Error {
 	if err := c.admit(); err != nil {
 		return err
@@ -142,14 +144,7 @@ func (c *call) choose() *llm.Error {
 	}
 	c.target = m.Plan()
 	c.group = m.Name
-	if !c.principal.In(c.target.Groups) {
-		return c.principal.Denied(c.model)
-	}
-	if c.target.Running != nil {
-		c.target.Running.Add(1)
-		c.running = c.target.Running
-	}
-	if team := c.target.Info.TeamID; team != "" && team != c.principal.TeamID && !c.principal.Admin {
+	if !open(c.target, c.principal) {
 		return c.principal.Denied(c.model)
 	}
 	c.rec.Deployment, c.rec.Provider, c.rec.Upstream = c.target.ID, c.target.Upstream.Provider, c.target.Upstream.Model
@@ -157,7 +152,16 @@ func (c *call) choose() *llm.Error {
 	if !c.serves() {
 		return llm.Invalid("model", "model %s (deployment %s, provider %s) does not serve %s", c.model, c.target.ID, c.target.Upstream.Provider, c.op)
 	}
+	if c.target.Running != nil {
+		c.target.Running.Add(1)
+		c.running = c.target.Running
+	}
 	return nil
+}
+
+// open reports whether a deployment is for the principal: not of another team, nor for groups that they are in none of.
+func open(d *route.Deployment, p *auth.Principal) bool {
+	return p.In(d.Groups) && (d.Info.TeamID == "" || d.Info.TeamID == p.TeamID || p.Admin)
 }
 
 // serves reports whether the deployment can do what is asked: itself, or with help (completions over chat, tokens counted here).

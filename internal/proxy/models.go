@@ -85,7 +85,7 @@ func (s *Snapshot) models(principal *auth.Principal, wildcards bool) []modelEntr
 	for _, name := range s.Routes.Names() {
 		m := s.Routes.Group(name)
 		d := m.Deployments[0]
-		if !principal.In(d.Groups) {
+		if !open(d, principal) {
 			continue
 		}
 		created = cmp.Or(d.Created, modelCreated)
@@ -107,7 +107,7 @@ func (s *Snapshot) models(principal *auth.Principal, wildcards bool) []modelEntr
 	}
 	if t := principal.Team; t != nil {
 		for _, alias := range slices.Sorted(maps.Keys(t.ModelAliases)) {
-			if m := s.Routes.Group(t.ModelAliases[alias]); m != nil && principal.In(m.Deployments[0].Groups) {
+			if m := s.Routes.Group(t.ModelAliases[alias]); m != nil && open(m.Deployments[0], principal) {
 				d := m.Deployments[0]
 				add(alias, d.Mode, d.Price.MaxInput, d.Price.MaxOutput)
 			}

@@ -107,3 +107,22 @@ func TestGuessing(t *testing.T) {
 		t.Errorf("%d calls went upstream", n)
 	}
 }
+
+// TestTeamModel holds that a model of one team is neither listed for others nor callable by them.
+func TestTeamModel(t *testing.T) {
+	up := helloUpstream(t)
+	g := gwtest.Start(t, "model_list:\n- {model_name: m, litellm_params: {model: openai/up, api_base: '"+up.URL+"', api_key: k}, model_info: {team_id: red}}\n")
+	for _, team := range []string{"red", "blue"} {
+		if a := g.Post(t, "/team/new", `{"team_id":"`+team+`"}`); a.Status != 200 {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+	}
+	for team, want := range map[string]int{"red": 200, "blue": 403} {
+		auth := "Bearer " + newKey(t, g, `"team_id":"`+team+`"`)
+		a := g.Post(t, "/v1/chat/completions", helloBody, "Authorization", auth)
+		listed := strings.Contains(string(g.Get(t, "/v1/models", "Authorization", auth).Body), `"id":"m"`)
+		if a.Status != want || listed != (want == 200) {
+			t.Errorf("team %s: %d, listed %v", team, a.Status, listed)
+		}
+	}
+}
