@@ -22,9 +22,7 @@ func (c *call) readOwn() *llm.Error {
 		v := c.body[f.Start:f.End]
 		switch string(f.Name) {
 		case "api_base", "base_url", "api_key":
-			if !c.snap.Settings.ClientCredentials {
-				return refusedCredential(string(f.Name))
-			}
+			return refusedCredential(string(f.Name))
 		case "user", "safety_identifier":
 			if c.rec.EndUser == "" {
 				c.rec.EndUser = text(v)
@@ -61,12 +59,12 @@ func (c *call) readOwnHeaders() {
 	h := c.r.Header
 	for _, name := range [...]string{"X-Litellm-End-User-Id", "X-Litellm-Customer-Id"} {
 		if v := h[name]; len(v) > 0 && c.rec.EndUser == "" {
-			c.rec.EndUser = v[0]
+			c.rec.EndUser = cut(v[0])
 		}
 	}
 	for _, name := range [...]string{"X-Session-Id", "X-Litellm-Session-Id", "X-Litellm-Trace-Id", "Session_id"} { // the last is Codex's
 		if v := h[name]; len(v) > 0 && c.rec.Session == "" {
-			c.rec.Session = v[0][:min(len(v[0]), maxTag)]
+			c.rec.Session = cut(v[0])
 		}
 	}
 	if v := h["X-Litellm-Tags"]; len(v) > 0 {
@@ -142,8 +140,11 @@ func text(v []byte) string {
 	} else if json.Unmarshal(v, &s) != nil {
 		return ""
 	}
-	return s[:min(len(s), maxTag)]
+	return cut(s)
 }
+
+// cut bounds what a client says of itself.
+func cut(s string) string { return s[:min(len(s), maxTag)] }
 
 // seconds reads a positive number of seconds.
 func seconds(s string) (time.Duration, bool) {
@@ -175,5 +176,5 @@ func shorter(a, b time.Duration) time.Duration {
 
 func refusedCredential(name string) *llm.Error {
 	return &llm.Error{Kind: llm.ErrAuth, Type: "auth_error", Param: name, Message: "Authentication Error, Rejected Request: " + name +
-		" is not allowed in request body. Clientside passing of credentials is off; set general_settings.allow_client_side_credentials to allow it."}
+		" is not allowed in request body: the credentials of upstreams are the gateway's."}
 }

@@ -146,3 +146,13 @@ func TestMockResponse(t *testing.T) {
 		}
 	}
 }
+
+// TestLongEndUser holds that what a client says of its end user is cut to what a record holds, in a header as in the body.
+func TestLongEndUser(t *testing.T) {
+	up := helloUpstream(t)
+	g := gwtest.Start(t, strings.Replace(pricedModel, "URL", up.URL, 1))
+	g.Post(t, "/v1/chat/completions", helloBody, "x-litellm-end-user-id", strings.Repeat("x", 5000))
+	if r := theRecord(t, g); len(r.EndUser) != 256 {
+		t.Errorf("an end user of %d bytes was recorded", len(r.EndUser))
+	}
+}
