@@ -210,23 +210,12 @@ func (c *call) measureReply(b []byte) {
 	if c.op != llm.OpTranscribe && c.op != llm.OpTranslation {
 		return
 	}
-	for _, name := range [...]string{"duration", "seconds"} {
-		from, to := wire.FindValue(b, name)
-		if from < 0 && name == "seconds" {
-			at, end := wire.FindValue(b, "usage")
-			if at < 0 {
-				continue
-			}
-			if from, to = wire.FindValue(b[at:end], name); from >= 0 {
-				from, to = from+at, to+at
-			}
-		}
-		if from < 0 {
-			continue
-		}
-		if s, ok := seconds(strings.Trim(string(b[from:to]), `"`)); ok {
-			c.units.InputAudio = s.Milliseconds()
-		}
+	raw := member(b, "duration")
+	if raw == nil {
+		raw = member(member(b, "usage"), "seconds")
+	}
+	if s, ok := seconds(strings.Trim(string(raw), `"`)); ok {
+		c.units.InputAudio = s.Milliseconds()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
@@ -16,7 +17,7 @@ func (c *call) commonHeaders(h http.Header) {
 	h["X-Request-Id"] = c.headerValue(c.requestID())
 	h["X-Litellm-Version"] = c.p.version
 	if c.principal != nil {
-		h["X-Litellm-Key-Spend"] = zero
+		h["X-Litellm-Key-Spend"] = c.keySpend(zero)
 	}
 	if c.target == nil {
 		return
@@ -50,11 +51,19 @@ func (c *call) requestID() string {
 	return c.id
 }
 
-// costHeaders tell what a whole answer cost; a stream's head goes out before anyone knows. What the key spent is this call's cost, as
-// LiteLLM says it of a key that no database knows.
+// keySpend is what the key has spent, this call included once it is settled. The master key's, which nobody counts, is own.
+func (c *call) keySpend(own []string) []string {
+	if spent, counted := c.held.Spent(account.OfKey); counted {
+		return c.headerValue(formatFloat(spent.USD()))
+	}
+	return own
+}
+
+// costHeaders tell what a whole answer cost; a stream's head goes out before anyone knows. The master key is said to have spent this call's
+// cost, as LiteLLM says of a key that no database knows.
 func (c *call) costHeaders(h http.Header) {
 	cost := c.headerValue(formatFloat(c.rec.Cost.USD()))
-	h["X-Litellm-Response-Cost"], h["X-Litellm-Key-Spend"] = cost, cost
+	h["X-Litellm-Response-Cost"], h["X-Litellm-Key-Spend"] = cost, c.keySpend(cost)
 	c.limitHeaders(h)
 	c.durationHeader(h, c.ended)
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/weir-gateway/weir/internal/account"
 	"github.com/weir-gateway/weir/internal/limit"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/usage"
@@ -140,9 +139,11 @@ func (c *call) askedOutput() int64 {
 	case llm.Anthropic:
 		raw, _ = c.doc.Get("max_tokens")
 	case llm.Converse:
-		raw = within(c.doc, "inferenceConfig", "maxTokens")
+		config, _ := c.doc.Get("inferenceConfig")
+		raw = member(config, "maxTokens")
 	case llm.Gemini:
-		raw = within(c.doc, "generationConfig", "maxOutputTokens")
+		config, _ := c.doc.Get("generationConfig")
+		raw = member(config, "maxOutputTokens")
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || n < 0 {
@@ -156,16 +157,16 @@ func (c *call) askedOutput() int64 {
 	return min(n, 1<<40)
 }
 
-func within(doc *wire.Doc, object, name string) []byte {
-	raw, ok := doc.Get(object)
-	if !ok || len(raw) == 0 || raw[0] != '{' {
+// member is a member's value as it stands in an object; nil if it is not there, or that is no object.
+func member(object []byte, name string) []byte {
+	if len(object) == 0 || object[0] != '{' {
 		return nil
 	}
-	from, to := wire.FindValue(raw, name)
+	from, to := wire.FindValue(object, name)
 	if from < 0 {
 		return nil
 	}
-	return raw[from:to]
+	return object[from:to]
 }
 
 // limitHeaders tell what is left of the limits that apply (contract litellm.md 2.4).
@@ -177,9 +178,6 @@ func (c *call) limitHeaders(h http.Header) {
 		h[q.LimitHeader] = []string{strconv.FormatInt(q.Limit, 10)}
 		h[q.RemainingHeader] = []string{strconv.FormatInt(q.Remaining, 10)}
 	})
-	if c.principal == nil {
-		return
-	}
 	if k := c.principal.Key; k != nil {
 		if k.RPM != nil {
 			h["X-Litellm-Key-Rpm-Limit"] = []string{strconv.FormatInt(*k.RPM, 10)}
@@ -190,8 +188,5 @@ func (c *call) limitHeaders(h http.Header) {
 		if k.MaxBudget != nil {
 			h["X-Litellm-Key-Max-Budget"] = []string{formatFloat(k.MaxBudget.USD())}
 		}
-	}
-	if spent, ok := c.held.Spent(account.OfKey); ok {
-		h["X-Litellm-Key-Spend"] = c.headerValue(formatFloat(spent.USD()))
 	}
 }
