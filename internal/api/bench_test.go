@@ -31,9 +31,9 @@ type bench struct {
 	now    time.Time
 }
 
-func newBench(t *testing.T, address string) *bench {
+func newBench(t *testing.T) *bench {
 	t.Helper()
-	s := openStore(t, address)
+	s := openStore(t)
 	b := &bench{T: t, store: s, now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
 	b.cfg = config.Default(func(name string) string {
 		if name == "UP_KEY" {

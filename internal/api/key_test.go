@@ -34,7 +34,7 @@ func (b *bench) keyRow(key string) *account.Key {
 }
 
 func TestKeyGenerate(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	out := b.want("sk-master", "POST", "/key/generate", `{}`, 200, "key_alias=null", "models=[]", "spend=0", "max_budget=null", "user_id=null",
 		"max_parallel_requests=null", "metadata={}", "model_rpm_limit=null", "model_tpm_limit=null", "model_max_budget={}", "aliases={}", "config={}",
 		"permissions={}", "blocked=null", "guardrails=null", "expires=null", "key_type=\"default\"", "litellm_budget_table=null",
@@ -70,7 +70,7 @@ func TestKeyGenerate(t *testing.T) {
 }
 
 func TestKeyGenerate_wrong(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.want("sk-master", "POST", "/key/generate", `{"key_alias":"taken","key":"sk-taken-key-1"}`, 200)
 	f := func(body string, status int, field string) {
 		t.Helper()
@@ -115,7 +115,7 @@ func TestKeyGenerate_wrong(t *testing.T) {
 }
 
 func TestKeyInfo(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	key := b.generate("sk-master", `{"key_alias":"a","max_budget":10,"budget_duration":"1d","spend":0.5}`)
 	hash := auth.Hash(key)
 	b.want("sk-master", "GET", "/key/info?key="+key, "", 200, "key="+quote(key), "info.key_alias=\"a\"", "info.spend=0.5", "info.total_spend=0",
@@ -136,7 +136,7 @@ func TestKeyInfo(t *testing.T) {
 func quote(s string) string { return `"` + s + `"` }
 
 func TestKeyUpdate(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	key := b.generate("sk-master", `{}`)
 	b.generate("sk-master", `{"key_alias":"taken"}`)
 	at := func(rest string) string { return `{"key":"` + key + `"` + rest + `}` }
@@ -168,7 +168,7 @@ func TestKeyUpdate(t *testing.T) {
 }
 
 func TestKeyBlockDelete(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	key := b.generate("sk-master", `{"key_alias":"k"}`)
 	body := `{"key":"` + key + `"}`
 	b.want("sk-master", "POST", "/key/block", body, 200, "blocked=true", "token="+quote(auth.Hash(key)), "org_id=null")
@@ -191,7 +191,7 @@ func TestKeyBlockDelete(t *testing.T) {
 }
 
 func TestKeyRegenerate(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.api.SaltKey = []byte("salt")
 	key := b.generate("sk-master", `{"key_alias":"k","max_budget":10,"budget_duration":"1d","spend":4,"model_max_budget":{"m1":{"budget_limit":1,"time_period":"1h"}}}`)
 	aws := b.want("sk-master", "POST", "/key/"+key+"/aws-credentials", "", 200, "key_alias=\"k\"")
@@ -222,7 +222,7 @@ func TestKeyRegenerate(t *testing.T) {
 }
 
 func TestKeyList(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	var hashes []string
 	for i := range 5 {
 		hashes = append(hashes, auth.Hash(b.generate("sk-master", fmt.Sprintf(`{"key_alias":"alias-%d","max_budget":%d,"user_id":"u%d"}`, i, 5-i, i%2))))
@@ -250,7 +250,7 @@ func TestKeyList(t *testing.T) {
 
 // What a user may do with keys, and what not.
 func TestKey_own(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-ann-key-0001", "ann", account.InternalUser, "")
 	b.user("sk-bob-key-0001", "bob", account.InternalUser, "")
 	b.user("sk-cyn-key-0001", "cyn", account.InternalUserViewer, "")
@@ -317,7 +317,7 @@ func TestKey_own(t *testing.T) {
 }
 
 func TestKey_team(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	hundred := llm.Nanos(100e9)
 	for id, role := range map[string]string{"boss": account.InternalUser, "mem": account.InternalUser, "out": account.InternalUser, "org": account.InternalUser} {
 		b.user("sk-"+id+"-key-0001", id, role, "")
@@ -372,7 +372,7 @@ func TestKey_team(t *testing.T) {
 }
 
 func TestKey_settings(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-ann-key-0001", "ann", account.InternalUser, "")
 	s := &b.cfg.LiteLLM
 	s.KeyDefaults = map[string]any{"max_budget": 3, "models": []any{"m1"}, "metadata": map[string]any{"from": "config"}}
@@ -405,7 +405,7 @@ func TestKey_settings(t *testing.T) {
 
 // 100 updates of one key at once: each changes its own entry and none is lost.
 func TestKeyUpdate_concurrent(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	key := b.generate("sk-master", `{}`)
 	var wg sync.WaitGroup
 	for i := range 100 {

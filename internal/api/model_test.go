@@ -16,7 +16,7 @@ import (
 
 // TestModel_captures follows what was observed of LiteLLM, step by step.
 func TestModel_captures(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-u2", "user-2", account.InternalUser, "")
 	b.want("sk-master", "POST", "/model/new", `{"model_name":"dyn-1","litellm_params":{"model":"openai/gpt-4o-mini","api_base":"http://127.0.0.1:9110/v1",
 		"api_key":"sk-up-secret","rpm":10,"input_cost_per_token":0.001},"model_info":{"id":"dyn-id-1","mode":"chat"}}`, 200,
@@ -60,7 +60,7 @@ func TestModel_captures(t *testing.T) {
 }
 
 func TestModel_wrong(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	f := func(params string, status int, field string) {
 		t.Helper()
 		out := b.want("sk-master", "POST", "/model/new", `{"model_name":"x","litellm_params":`+params+`}`, status)
@@ -95,7 +95,7 @@ func TestModel_wrong(t *testing.T) {
 }
 
 func TestModel_team(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.edit(func(e *store.Edit) error {
 		for _, m := range []account.Member{{TeamID: "red", UserID: "boss", Role: "admin"}, {TeamID: "red", UserID: "hand", Role: "user"}} {
 			if err := e.Members.Put(t.Context(), &m); err != nil {
@@ -144,7 +144,7 @@ func TestModel_team(t *testing.T) {
 
 // TestModel_sealed: what the database holds shows no secret, and what it gives back is what was put in.
 func TestModel_sealed(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.want("sk-master", "POST", "/model/new", `{"model_name":"a","litellm_params":{"model":"openai/gpt-4o","api_key":"sk-up-secret","api_base":"http://h.example/v1",
 		"extra_headers":{"X-Auth":"sk-up-secret"},"temperature":0.25,"rpm":7,"input_cost_per_token":0.0000015,"someones_token":"sk-up-secret"},"model_info":{"id":"a","x":1}}`, 200)
 	b.want("sk-master", "PATCH", "/model/a/update", `{"litellm_params":{"api_key":"********","extra_headers":null,"temperature":0.5}}`, 200)
@@ -170,7 +170,7 @@ func TestModel_sealed(t *testing.T) {
 }
 
 func TestModelInfo(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-ukey", "u", account.InternalUser, "", "emb")
 	b.want("sk-ukey", "GET", "/model/info", "", 200, `data.len=1`, `data.0.model_name="emb"`)
 	b.want("sk-master", "GET", "/model/info", "", 200, `data.len=5`, `data.0.litellm_params.api_base="http://127.0.0.1:9110/v1"`, `data.0.litellm_params.model="openai/gpt-4o-mini"`,
@@ -193,7 +193,7 @@ func TestModelInfo(t *testing.T) {
 }
 
 func TestCredential(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-u", "u", account.InternalUser, "")
 	b.user("sk-view", "v", account.ProxyAdminViewer, "")
 	const body = `{"credential_name":"cred1","credential_values":{"api_key":"sk-cred-secret-value"},"credential_info":{"custom_llm_provider":"openai"}}`

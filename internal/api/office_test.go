@@ -42,15 +42,14 @@ const TestPostgres = "WEIR_TEST_POSTGRES"
 
 var schemas atomic.Int64
 
-// openStore opens a database, "" being an empty one of the test's own.
-func openStore(t *testing.T, address string) *store.Store {
+// openStore opens an empty database of the test's own.
+func openStore(t *testing.T) *store.Store {
 	t.Helper()
+	address := os.Getenv(TestPostgres)
 	if address == "" {
-		if address = os.Getenv(TestPostgres); address == "" {
-			address = filepath.Join(t.TempDir(), "weir.db")
-		} else {
-			address = newSchema(t, address)
-		}
+		address = filepath.Join(t.TempDir(), "weir.db")
+	} else {
+		address = newSchema(t, address)
 	}
 	s, err := store.Open(t.Context(), address, store.Options{})
 	if err != nil {
@@ -87,7 +86,7 @@ var officeTime = time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	s := openStore(t, "")
+	s := openStore(t)
 	o := &office{t: t, store: s, config: &config.Config{}}
 	o.follow(t.Context())
 	mux := http.NewServeMux()

@@ -16,7 +16,7 @@ func TestOnPostgres(t *testing.T) {
 		return // this is that process
 	}
 	pg := gwtest.StartPostgres(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.skip=TestSpend_sums|TestBody|Fuzz")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v")
 	cmd.Env = append(os.Environ(), api.TestPostgres+"="+pg.Database(t))
 	out, err := cmd.CombinedOutput()
 	if passed := strings.Count(string(out), "--- PASS: Test"); err != nil || passed < 50 {

@@ -15,7 +15,7 @@ import (
 
 // A key, a password, an AWS secret and the secrets of a log sink show in no audit row, no log, and no answer but the one that made them.
 func TestSecrets(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	var logged bytes.Buffer
 	b.api.Log = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.api.SaltKey = []byte("canary-salt-key")
@@ -76,7 +76,7 @@ func TestSecrets(t *testing.T) {
 
 // Every change leaves a row that tells who, what, before and after, on whose behalf.
 func TestAudit_keys(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-ann-key-0001", "ann", account.InternalUser, "")
 	key := b.generate("sk-ann-key-0001", `{"rpm_limit":1}`)
 	body := `{"key":"` + key + `"`

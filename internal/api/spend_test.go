@@ -65,7 +65,7 @@ func (b *bench) calls() []usage.Record {
 const span = "start_date=2026-11-01&end_date=2026-11-30"
 
 func TestSpendLogs(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.calls()
 	b.user("sk-viewer", "viewer", account.ProxyAdminViewer, "")
 	f := func(key, query string, status int, paths ...string) {
@@ -107,7 +107,7 @@ func TestSpendLogs(t *testing.T) {
 }
 
 func TestSpendLogs_pages(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.calls()
 	const times = "start_date=2026-11-01%2000:00:00&end_date=2026-11-30%2000:00:00"
 	f := func(key, path string, status int, paths ...string) {
@@ -149,7 +149,7 @@ func TestSpendLogs_pages(t *testing.T) {
 }
 
 func TestSpend_global(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.calls()
 	f := func(key, path string, status int, paths ...string) {
 		t.Helper()
@@ -218,7 +218,7 @@ func TestSpend_global(t *testing.T) {
 }
 
 func TestActivity(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.calls()
 	f := func(key, path string, status int, paths ...string) any {
 		t.Helper()
@@ -273,7 +273,7 @@ func TestActivity(t *testing.T) {
 }
 
 func TestActivity_global(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.calls()
 	f := func(key, path string, status int, paths ...string) {
 		t.Helper()
@@ -299,7 +299,7 @@ func TestActivity_global(t *testing.T) {
 }
 
 func TestCost(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	f := func(path, body string, status int, paths ...string) any {
 		t.Helper()
 		return b.want("sk-master", "POST", path, body, status, paths...)
@@ -326,7 +326,7 @@ func TestCost(t *testing.T) {
 }
 
 func TestAuditList(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.user("sk-u", "u", account.InternalUser, "")
 	for i := range 3 {
 		b.want("sk-master", "POST", "/model/new", fmt.Sprintf(`{"model_name":"n%d","litellm_params":{"model":"openai/gpt-4o","api_key":"sk-up-secret"},"model_info":{"id":"n%d"}}`, i, i), 200)
@@ -353,10 +353,9 @@ func TestAuditList(t *testing.T) {
 	b.want("sk-u", "GET", "/audit", "", 401)
 }
 
-// SumsTest books calls at random: whatever they are, every view's sums are the records' sum. It stands for package api_test, which may
-// start a PostgreSQL.
-func SumsTest(t *testing.T, address string) {
-	b := newBench(t, address)
+// TestSpend_sums books calls at random: whatever they are, every view's sums are the records' sum.
+func TestSpend_sums(t *testing.T) {
+	b := newBench(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))

@@ -13,7 +13,7 @@ import (
 )
 
 func TestUserNew(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	out := b.want("sk-master", "POST", "/user/new", `{}`, 200, "spend=0", "max_budget=null", "user_email=null", "user_role=null", "teams=null", "user_alias=null",
 		"token=null", "token_id=null", "key_type=null", "created_by=null", "models=[]", "metadata={}", "model_max_budget={}", "max_parallel_requests=null")
 	key := dig(out, "key").(string)
@@ -70,7 +70,7 @@ func TestUserNew(t *testing.T) {
 }
 
 func TestUserNew_defaults(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	budget := 1e9
 	s := &b.cfg.LiteLLM
 	s.UserBudget, s.UserBudgetDuration = &budget, "1mo"
@@ -84,7 +84,7 @@ func TestUserNew_defaults(t *testing.T) {
 
 // Somebody signed in makes themselves, within what is configured.
 func TestUserNew_signedIn(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.edit(func(e *store.Edit) error {
 		for _, id := range []string{"red", "blue", "green"} {
 			if err := e.Teams.Put(t.Context(), &account.Team{ID: id}); err != nil {
@@ -150,7 +150,7 @@ func TestUserNew_signedIn(t *testing.T) {
 }
 
 func TestUserInfo(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.want("sk-master", "POST", "/user/new", `{"user_id":"u+1@x","user_email":"u1@example.com","user_role":"internal_user","max_budget":20,"key":"sk-key-of-u1-0001","spend":1.5}`, 200)
 	b.user("sk-bob-key-0001", "bob", account.InternalUser, "")
 	for _, id := range []string{"u+1@x", "u%2B1@x"} {
@@ -175,7 +175,7 @@ func TestUserInfo(t *testing.T) {
 }
 
 func TestUserList(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	for i := range 5 {
 		role := []string{"internal_user", "proxy_admin_viewer"}[i%2]
 		b.want("sk-master", "POST", "/user/new", fmt.Sprintf(`{"user_id":"u%d","user_email":"User%d@example.com","user_role":%q,"auto_create_key":%v,"key":"sk-key-of-u%d"}`, i, i, role, i < 3, i), 200)
@@ -212,7 +212,7 @@ func TestUserList(t *testing.T) {
 }
 
 func TestUserUpdate(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	b.want("sk-master", "POST", "/user/new", `{"user_id":"u2","user_email":"u2@example.com","max_budget":20,"models":["m1"],"rpm_limit":5,"key":"sk-key-of-u2","user_role":"internal_user"}`, 200)
 	b.want("sk-master", "POST", "/user/update", `{"user_id":"u2","max_budget":30,"user_alias":"U2","metadata":{"y":2},"models":["m2"],"spend":2}`, 200,
 		"user_id=\"u2\"", "data.max_budget=30", "data.user_alias=\"U2\"", "data.metadata={\"y\":2}", "data.models=[\"m2\"]", "data.rpm_limit=5", "data.spend=2")
