@@ -59,6 +59,7 @@ func (h *memory) Logs(_ context.Context, id string, lines int) ([]string, error)
 type door struct {
 	t       *testing.T
 	url     string
+	store   *store.Store
 	fleet   *fleet.Fleet
 	host    *memory
 	file    string // the database
@@ -75,24 +76,28 @@ func newDoor(t *testing.T) *door {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
+	d.store = st
 	now := func() time.Time { return d.now }
 	d.fleet = fleet.New(fleet.Options{Store: st.Fleet(), Hosts: map[string]fleet.Host{"process": d.host}, DefaultHost: "process",
 		Probe:   func(context.Context, *fleet.Model, string) error { return nil },
 		Changed: func(context.Context) {}, Running: func(string) int64 { return d.running },
 		Lead: func(context.Context) bool { return true }, Health: func(*fleet.Definition) string { return "/health" }, Now: now})
 	people := map[string]*auth.Principal{"admin": {UserID: "admin", Admin: true}, "tea": {UserID: "tea"}, "coffee": {UserID: "coffee"}}
-	api := New(Options{Fleet: d.fleet, Now: now, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
-		Identify: func(r *http.Request) (*auth.Principal, *llm.Error) {
-			if p := people[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; p != nil {
-				return p, nil
-			}
-			return nil, llm.Errorf(llm.ErrAuth, "no such key")
-		},
+	identify := func(r *http.Request) (*auth.Principal, *llm.Error) {
+		if p := people[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; p != nil {
+			return p, nil
+		}
+		return nil, llm.Errorf(llm.ErrAuth, "no such key")
+	}
+	api := New(Options{Fleet: d.fleet, Now: now, Version: "1.2.3", Log: slog.New(slog.DiscardHandler), Identify: identify,
 		Seal:   func(s string) string { return "sealed:" + fmt.Sprint(len(s)) },
 		Groups: func(p *auth.Principal) []string { return []string{p.UserID + "-lovers"} }})
 	mux := http.NewServeMux()
-	api.Register(mux, "")
-	api.Register(mux, "/api")
+	metrics := NewMetrics(MetricsOptions{Store: st, Identify: identify, Log: slog.New(slog.DiscardHandler)})
+	for _, prefix := range []string{"", "/api"} {
+		api.Register(mux, prefix)
+		metrics.Register(mux, prefix)
+	}
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	d.url = srv.URL
@@ -107,7 +112,7 @@ type answered struct {
 	body   map[string]any
 }
 
-// as calls as somebody; nobody if that is empty.
+// as calls as somebody, nobody if that is empty, and holds the answer to openapi.json.
 func (d *door) as(who, method, path, body string) answered {
 	d.t.Helper()
 	req, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
@@ -128,6 +133,9 @@ func (d *door) as(who, method, path, body string) answered {
 	}
 	out := answered{status: resp.StatusCode, header: resp.Header, text: string(text)}
 	_ = json.Unmarshal(text, &out.body) // not every answer is an object
+	if err := theContract(d.t).check(method, path, out); err != nil {
+		d.t.Errorf("%s %s: %d is not as described: %v: %s", method, path, out.status, err, text)
+	}
 	return out
 }
 

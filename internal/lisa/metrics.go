@@ -44,17 +44,17 @@ func NewMetrics(o MetricsOptions) *Metrics {
 
 // Register adds the routes to mux under a prefix such as /api, or at its root if that is empty.
 func (m *Metrics) Register(mux *http.ServeMux, prefix string) {
-	for _, path := range []string{"/metrics/users", "/metrics/users/{userId...}"} {
+	for path, everyone := range metricsRoutes {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
-			mux.HandleFunc(method+" "+prefix+path, m.serve)
+			mux.HandleFunc(method+" "+prefix+path, func(w http.ResponseWriter, r *http.Request) { m.serve(w, r, everyone) })
 		}
 	}
 }
 
-// allUsers is the path's name for everyone.
-const allUsers = "all"
+// metricsRoutes are the paths of users' metrics, all read with GET, and whether they are about everyone; openapi.json describes the same ones.
+var metricsRoutes = map[string]bool{"/metrics/users": false, "/metrics/users/all": true, "/metrics/users/{userId...}": false}
 
-func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
+func (m *Metrics) serve(w http.ResponseWriter, r *http.Request, everyone bool) {
 	harden(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -66,7 +66,7 @@ func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 		m.fail(w, r, refused)
 		return
 	}
-	q, err := readQuery(r)
+	q, err := readQuery(r, everyone)
 	if err == nil {
 		err = q.allowed(p)
 	}
@@ -104,15 +104,15 @@ const (
 	someRows = 1000 // sessions a page, where the caller does not say, and rows at a time in CSV
 )
 
-func readQuery(r *http.Request) (*query, error) {
+func readQuery(r *http.Request, everyone bool) (*query, error) {
 	v := r.URL.Query()
 	q := &query{user: r.PathValue("userId"), limit: someRows, cursor: v.Get("cursor"), csv: wantsCSV(r)}
 	if v.Has("userId") {
 		q.user = v.Get("userId")
 	} else {
-		q.all = q.user == allUsers
+		q.all = everyone
 	}
-	if q.user == "" {
+	if q.user == "" && !q.all {
 		return nil, wrong("userId", "Missing userId parameter")
 	}
 	if len(q.user) > maxUser || !utf8.ValidString(q.user) || containsControl(q.user) {

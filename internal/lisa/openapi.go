@@ -52,7 +52,7 @@ p{margin:.2rem 0}ul{margin:.2rem 0}pre{background:#f3f4f6;padding:.8rem;overflow
 </style></head><body>
 <h1>{{.Info.Title}}</h1><p>{{.Info.Description}} The same for programs: <a href="openapi.json">openapi.json</a>.</p>
 {{range .Operations}}<h2 id="{{.ID}}"><span class="m">{{.Method}}</span> <code>{{.Path}}</code></h2>
-<p>{{.Summary}}. {{.Description}}</p><ul>{{range .Answers}}<li><code>{{.Status}}</code> {{.Text}}</li>{{end}}</ul>
+<p>{{.Summary}}. {{.Description}}</p><ul>{{range .Parameters}}<li><code>{{.Name}}</code> in the {{.In}}{{with .Description}}: {{.}}{{end}}</li>{{end}}{{range .Answers}}<li><code>{{.Status}}</code> {{.Text}}</li>{{end}}</ul>
 {{end}}<h1>Schemas</h1>
 {{range .Schemas}}<h2 id="schema-{{.Name}}">{{.Name}}</h2><pre>{{.Text}}</pre>
 {{end}}</body></html>
@@ -60,7 +60,15 @@ p{margin:.2rem 0}ul{margin:.2rem 0}pre{background:#f3f4f6;padding:.8rem;overflow
 
 type operation struct {
 	Method, Path, ID, Summary, Description string
+	Parameters                             []parameter
 	Answers                                []answer
+}
+
+type parameter struct {
+	Ref         string `json:"$ref"`
+	Name        string `json:"name"`
+	In          string `json:"in"`
+	Description string `json:"description"`
 }
 
 type answer struct{ Status, Text string }
@@ -75,8 +83,9 @@ type described struct {
 	} `json:"info"`
 	Paths      map[string]map[string]jsontext.Value `json:"paths"`
 	Components struct {
-		Schemas   map[string]jsontext.Value `json:"schemas"`
-		Responses map[string]struct {
+		Schemas    map[string]jsontext.Value `json:"schemas"`
+		Parameters map[string]parameter      `json:"parameters"`
+		Responses  map[string]struct {
 			Description string `json:"description"`
 		} `json:"responses"`
 	} `json:"components"`
@@ -118,9 +127,10 @@ func (a *API) docs(*call) (any, error) {
 
 func (d *described) operation(v jsontext.Value) (operation, error) {
 	var in struct {
-		ID          string `json:"operationId"`
-		Summary     string `json:"summary"`
-		Description string `json:"description"`
+		ID          string      `json:"operationId"`
+		Summary     string      `json:"summary"`
+		Description string      `json:"description"`
+		Parameters  []parameter `json:"parameters"`
 		Responses   map[string]struct {
 			Ref         string `json:"$ref"`
 			Description string `json:"description"`
@@ -130,6 +140,12 @@ func (d *described) operation(v jsontext.Value) (operation, error) {
 		return operation{}, fmt.Errorf("docs: %w", err)
 	}
 	op := operation{ID: in.ID, Summary: in.Summary, Description: in.Description}
+	for _, p := range in.Parameters {
+		if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
+			p = d.Components.Parameters[name]
+		}
+		op.Parameters = append(op.Parameters, p)
+	}
 	for _, status := range slices.Sorted(maps.Keys(in.Responses)) {
 		said := in.Responses[status]
 		if name, ok := strings.CutPrefix(said.Ref, "#/components/responses/"); ok {

@@ -53,6 +53,15 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
+	for path := range metricsRoutes {
+		there, _ := paths[strings.Replace(path, "...}", "}", 1)].(map[string]any)
+		op, ok := there["get"].(map[string]any)
+		if !ok {
+			t.Errorf("GET %s is not described", path)
+			continue
+		}
+		ids[op["operationId"]] = true
+	}
 	if described != len(ids) {
 		t.Errorf("%d operations are described, %d are there", described, len(ids))
 	}
@@ -69,11 +78,7 @@ func TestOpenAPI(t *testing.T) {
 	schemas := got.body["components"].(map[string]any)["schemas"].(map[string]any)
 	f := func(name string, of reflect.Type, extra ...string) {
 		t.Helper()
-		fields := extra
-		for i := range of.NumField() {
-			tag, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-			fields = append(fields, tag)
-		}
+		fields := append(tags(of), extra...)
 		var said []string
 		for field := range schemas[name].(map[string]any)["properties"].(map[string]any) {
 			said = append(said, field)
@@ -95,11 +100,30 @@ func TestOpenAPI(t *testing.T) {
 	f("Event", reflect.TypeFor[event]())
 	f("ScheduledAction", reflect.TypeFor[action]())
 	f("ScheduleChanged", reflect.TypeFor[changed]())
+	f("Used", reflect.TypeFor[used]())
+	f("UserMetrics", reflect.TypeFor[userBody]())
+	f("SessionMetrics", reflect.TypeFor[sessionBody]())
+	f("AllMetrics", reflect.TypeFor[allBody]())
 	for _, field := range updatable {
 		if _, ok := schemas["UpdateModel"].(map[string]any)["properties"].(map[string]any)[field]; !ok {
 			t.Errorf("UpdateModel lacks %s", field)
 		}
 	}
+}
+
+// tags are the names of a type's fields in JSON.
+func tags(of reflect.Type) []string {
+	var out []string
+	for i := range of.NumField() {
+		field := of.Field(i)
+		if field.Anonymous {
+			out = append(out, tags(field.Type)...)
+			continue
+		}
+		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		out = append(out, tag)
+	}
+	return out
 }
 
 func TestDocs(t *testing.T) {
@@ -108,7 +132,7 @@ func TestDocs(t *testing.T) {
 	if got.status != 200 || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Fatalf("%d %s", got.status, got.header)
 	}
-	for _, want := range []string{"POST", "/models/{modelId}/schedule/status", "ValidationError", "CreateModel"} {
+	for _, want := range []string{"POST", "/models/{modelId}/schedule/status", "ValidationError", "CreateModel", "/metrics/users/{userId}", "nextCursor of the page before"} {
 		if !strings.Contains(got.text, want) {
 			t.Errorf("the page lacks %s", want)
 		}
