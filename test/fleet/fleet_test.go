@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/host/hosttest"
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
@@ -113,6 +114,22 @@ func TestLife(t *testing.T) {
 	awaits(t, g, "tiny", "")
 	if n := servers(t, g); n != 0 || listed(t, g, "tiny") {
 		t.Errorf("%d servers of a deleted model", n)
+	}
+}
+
+// TestEnds holds that a test which does not delete its models leaves no servers behind.
+func TestEnds(t *testing.T) {
+	dir := t.TempDir()
+	t.Run("left", func(t *testing.T) {
+		g := gwtest.StartIn(t, dir, config(t), app.Options{})
+		ok(t, g.Post(t, "/api/models", definition("left", "mock", "")))
+		awaits(t, g, "left", "InService")
+		if n := len(hosttest.Processes(t, dir)); n != 1 {
+			t.Errorf("%d processes of a model in service", n)
+		}
+	})
+	if left := hosttest.Processes(t, dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

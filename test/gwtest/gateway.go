@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/host/hosttest"
 )
 
 // MasterKey is the administrator's key of every gateway started here.
@@ -34,8 +35,8 @@ type Gateway struct {
 	done   chan error
 }
 
-// Start runs a gateway with a configuration (YAML; empty: none) until the test ends. It fails the test if the gateway does not start or
-// does not stop cleanly.
+// Start runs a gateway with a configuration (YAML; empty: none) until the test ends, and ends the model servers it leaves. It fails the test
+// if the gateway does not start or does not stop cleanly.
 func Start(t testing.TB, yaml string) *Gateway {
 	t.Helper()
 	return StartIn(t, t.TempDir(), yaml, app.Options{})
@@ -45,6 +46,7 @@ func Start(t testing.TB, yaml string) *Gateway {
 func StartIn(t testing.TB, dir, yaml string, o app.Options) *Gateway {
 	t.Helper()
 	g := &Gateway{DataDir: dir, Log: &Buffer{}, done: make(chan error, 1)}
+	hosttest.EndProcesses(t, dir)
 	if yaml != "" {
 		g.config = filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(g.config, []byte(yaml), 0o600); err != nil {

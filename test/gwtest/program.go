@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/host/hosttest"
 )
 
 // built is the program, built once for a test binary. It stays in the temporary directory until the machine clears that.
@@ -42,14 +44,15 @@ type Program struct {
 	Log *Buffer
 
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{} // closed once it has ended
+	err  error         // how
 }
 
 // StartProgram starts weir with a configuration file, a data directory and further variables, and waits for its banner. It dies with the
-// test.
+// test, and so do its model servers.
 func StartProgram(t testing.TB, bin, config, data string, env ...string) *Program {
 	t.Helper()
-	p := &Program{Log: &Buffer{}, done: make(chan error, 1)}
+	p := &Program{Log: &Buffer{}, done: make(chan struct{})}
 	p.cmd = exec.Command(bin, "serve", "--config", config, "--host", "127.0.0.1", "--port", "0", "--admin-listen", "127.0.0.1:0", "--data-dir", data)
 	p.cmd.Env = append([]string{"WEIR_MASTER_KEY=" + MasterKey, "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stderr = p.Log
@@ -70,13 +73,18 @@ func StartProgram(t testing.TB, bin, config, data string, env ...string) *Progra
 				ready <- url
 			}
 		}
-		p.done <- p.cmd.Wait()
+		p.err = p.cmd.Wait()
+		close(p.done)
 	}()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // it has ended unless the test failed
+	hosttest.EndProcesses(t, data)
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it has ended unless the test failed
+		<-p.done
+	})
 	select {
 	case p.URL = <-ready:
-	case err := <-p.done:
-		t.Fatalf("weir ended: %v\n%s", err, p.Log)
+	case <-p.done:
+		t.Fatalf("weir ended: %v\n%s", p.err, p.Log)
 	case <-time.After(30 * time.Second):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // which says where it is
 		<-p.done
@@ -92,9 +100,9 @@ func (p *Program) Stop(t testing.TB, signal syscall.Signal) {
 		t.Fatal(err)
 	}
 	select {
-	case err := <-p.done:
-		if err != nil && signal != syscall.SIGKILL {
-			t.Fatalf("weir ended with %v\n%s", err, p.Log)
+	case <-p.done:
+		if p.err != nil && signal != syscall.SIGKILL {
+			t.Fatalf("weir ended with %v\n%s", p.err, p.Log)
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatalf("weir did not end after signal %v\n%s", signal, p.Log)

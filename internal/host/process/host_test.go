@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +34,14 @@ func serve() {
 	os.Exit(1)
 }
 
+// tempDir is a directory whose servers end with the test.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	hosttest.EndProcesses(t, dir)
+	return dir
+}
+
 func TestConformance(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -57,7 +63,7 @@ func TestConformance(t *testing.T) {
 	dirs := map[string]string{}
 	dir := func(t *testing.T) string { // one for each case
 		if dirs[t.Name()] == "" {
-			dirs[t.Name()] = t.TempDir()
+			dirs[t.Name()] = tempDir(t)
 		}
 		return dirs[t.Name()]
 	}
@@ -73,11 +79,13 @@ func TestConformance(t *testing.T) {
 			}
 			return h
 		},
-		Spec:    func(id string) fleet.Spec { return spec(id, "tiny") },
-		Broken:  func(id string) fleet.Spec { return spec(id, "broken") },
-		Words:   "the weights are torn",
-		Settle:  func(*testing.T) { <-time.After(5 * time.Millisecond) },
-		Running: func(t *testing.T, id string) int { return len(pids(t, dir(t), id)) },
+		Spec:   func(id string) fleet.Spec { return spec(id, "tiny") },
+		Broken: func(id string) fleet.Spec { return spec(id, "broken") },
+		Words:  "the weights are torn",
+		Settle: func(*testing.T) { <-time.After(5 * time.Millisecond) },
+		Running: func(t *testing.T, id string) int {
+			return len(hosttest.Processes(t, filepath.Join(dir(t), dirName(id))))
+		},
 		Left: func(t *testing.T, id string) []string {
 			left, err := filepath.Glob(filepath.Join(dir(t), dirName(id)) + "*")
 			if err != nil {
@@ -87,7 +95,7 @@ func TestConformance(t *testing.T) {
 		},
 		Answers: func(_ *testing.T, url string) bool { return answers(url + "/health") },
 		Kill: func(t *testing.T, id string) {
-			if err := syscall.Kill(pids(t, dir(t), id)[0], syscall.SIGKILL); err != nil {
+			if err := syscall.Kill(hosttest.Processes(t, filepath.Join(dir(t), dirName(id)))[0], syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -97,7 +105,7 @@ func TestConformance(t *testing.T) {
 
 // TestAdopt_startedAndNotNoted: a gateway that died between the start of a server and the note of its pid finds it again.
 func TestAdopt_startedAndNotNoted(t *testing.T) {
-	dir := t.TempDir()
+	dir := tempDir(t)
 	container := "tiny"
 	self, err := os.Executable()
 	if err != nil {
@@ -136,7 +144,7 @@ func TestEnsure_noRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := &http.Client{Timeout: 2 * time.Second}
-	h, err := New(Options{Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	h, err := New(Options{Dir: tempDir(t), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Profiles: map[string]Profile{"one": {Command: []string{"sh", "-c", "mkdir {dir}/room && exec " + self}}},
 		Healthy: func(_ context.Context, url string) bool {
 			resp, err := client.Get(url)
@@ -179,25 +187,4 @@ func TestEnsure_noRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// pids are the processes that run in a model's directory: each server's working directory is that.
-func pids(t *testing.T, dir, id string) []int {
-	t.Helper()
-	all, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []int
-	for _, p := range all {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil || zombie(pid) {
-			continue
-		}
-		cwd, err := os.Readlink("/proc/" + p.Name() + "/cwd")
-		if err == nil && strings.TrimSuffix(cwd, " (deleted)") == filepath.Join(dir, dirName(id)) {
-			out = append(out, pid)
-		}
-	}
-	return out
 }
