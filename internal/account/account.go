@@ -5,6 +5,8 @@
 package account
 
 import (
+	"cmp"
+
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
@@ -26,6 +28,29 @@ type Limits struct {
 
 	// BudgetID names a shared Budget whose values hold where this account has none of its own.
 	BudgetID string `json:"budget_id,omitempty"`
+}
+
+// Or is l with what it has none of taken from other. A budget and its duration go together. BudgetID stays l's.
+func (l Limits) Or(other Limits) Limits {
+	if l.MaxBudget == nil && other.MaxBudget != nil {
+		l.MaxBudget = other.MaxBudget
+		l.BudgetDuration = cmp.Or(l.BudgetDuration, other.BudgetDuration)
+	}
+	l.SoftBudget = cmp.Or(l.SoftBudget, other.SoftBudget)
+	l.RPM, l.TPM, l.Parallel = cmp.Or(l.RPM, other.RPM), cmp.Or(l.TPM, other.TPM), cmp.Or(l.Parallel, other.Parallel)
+	if len(l.ModelRPM) == 0 {
+		l.ModelRPM = other.ModelRPM
+	}
+	if len(l.ModelTPM) == 0 {
+		l.ModelTPM = other.ModelTPM
+	}
+	if len(l.ModelBudget) == 0 {
+		l.ModelBudget = other.ModelBudget
+	}
+	if len(l.Windows) == 0 {
+		l.Windows = other.Windows
+	}
+	return l
 }
 
 // ModelBudget bounds one model within an account.

@@ -168,10 +168,16 @@ func (e *edit) putAccessGroup(ctx context.Context, before, g *account.AccessGrou
 	if err := e.AccessGroups.Put(ctx, g); err != nil {
 		return err
 	}
-	if before == nil {
-		return e.audit(ctx, "created", accessGroupTable, g.Name, nil, g)
+	return written(ctx, e, accessGroupTable, g.Name, before, g)
+}
+
+// accessGroup is a group to change; an unknown one is an error.
+func (e *edit) accessGroup(ctx context.Context, name string, d *modelIndex) (*account.AccessGroup, error) {
+	g, err := get(ctx, e.AccessGroups, name)
+	if err == nil && g == nil {
+		err = noAccessGroup(name, d)
 	}
-	return e.audit(ctx, "updated", accessGroupTable, g.Name, before, g)
+	return g, err
 }
 
 // noAccessGroup is an unknown group; one that deployments alone name is changed where they are.
@@ -198,11 +204,8 @@ func (a *API) accessGroupUpdate(ctx context.Context, c *caller, in *accessGroupU
 	}
 	var g *account.AccessGroup
 	err = a.edit(ctx, c, func(e *edit) (err error) {
-		if g, err = get(ctx, e.AccessGroups, in.Name); err != nil {
+		if g, err = e.accessGroup(ctx, in.Name, d); err != nil {
 			return err
-		}
-		if g == nil {
-			return noAccessGroup(in.Name, d)
 		}
 		before := *g
 		if g.Models, err = in.models(d); err != nil {
@@ -223,11 +226,8 @@ func (a *API) accessGroupDelete(ctx context.Context, c *caller, in *accessGroupI
 	}
 	var g *account.AccessGroup
 	err = a.edit(ctx, c, func(e *edit) (err error) {
-		if g, err = get(ctx, e.AccessGroups, in.Name); err != nil {
+		if g, err = e.accessGroup(ctx, in.Name, d); err != nil {
 			return err
-		}
-		if g == nil {
-			return noAccessGroup(in.Name, d)
 		}
 		if _, err := e.AccessGroups.Delete(ctx, g.Name); err != nil {
 			return err

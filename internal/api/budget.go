@@ -178,36 +178,7 @@ func filled(l account.Limits, b *account.Budget) account.Limits {
 	if b == nil {
 		return l
 	}
-	if l.MaxBudget == nil && b.MaxBudget != nil { // a budget and its duration go together
-		l.MaxBudget = b.MaxBudget
-		if l.BudgetDuration == "" {
-			l.BudgetDuration = b.BudgetDuration
-		}
-	}
-	if l.SoftBudget == nil {
-		l.SoftBudget = b.SoftBudget
-	}
-	if l.RPM == nil {
-		l.RPM = b.RPM
-	}
-	if l.TPM == nil {
-		l.TPM = b.TPM
-	}
-	if l.Parallel == nil {
-		l.Parallel = b.Parallel
-	}
-	if len(l.ModelRPM) == 0 {
-		l.ModelRPM = b.ModelRPM
-	}
-	if len(l.ModelTPM) == 0 {
-		l.ModelTPM = b.ModelTPM
-	}
-	if len(l.ModelBudget) == 0 {
-		l.ModelBudget = b.ModelBudget
-	}
-	if len(l.Windows) == 0 {
-		l.Windows = b.Windows
-	}
+	l = l.Or(b.Limits)
 	l.BudgetID = "" // nothing more is to be looked up
 	return l
 }
@@ -216,6 +187,23 @@ func filled(l account.Limits, b *account.Budget) account.Limits {
 func (e *edit) effective(ctx context.Context, l account.Limits) (account.Limits, error) {
 	b, err := get(ctx, e.Budgets, l.BudgetID)
 	return filled(l, b), err
+}
+
+// rebound makes the budget periods of an account run by what holds for it after f, which changes it and writes its row. before are its limits
+// as they were; of a new account, none.
+func (e *edit) rebound(ctx context.Context, s account.Subject, before account.Limits, after *account.Limits, f func() error) error {
+	was, err := e.effective(ctx, before)
+	if err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	is, err := e.effective(ctx, *after)
+	if err != nil {
+		return err
+	}
+	return e.windows(ctx, s, &was, &is)
 }
 
 // bounded calls f for everything that a budget bounds: its subject, its own limits, and how to write it back after they were changed.
@@ -356,6 +344,21 @@ func (a *API) budgetOf(l account.Limits, budgets map[string]account.Budget, s sp
 		return nil, nil
 	}
 	return text(b.ID), show(&b, s)
+}
+
+// budgeted reads what accounts of a kind have spent, by id, and the budgets they name; of gives an account's id and its budget's.
+func budgeted[T any](ctx context.Context, a *API, kind account.Kind, all []T, of func(*T) (id, budget string)) (map[string]spent, map[string]account.Budget, error) {
+	ids, budgetIDs := make([]string, len(all)), make([]string, len(all))
+	for i := range all {
+		ids[i], budgetIDs[i] = of(&all[i])
+	}
+	spends, err := a.spends(ctx, kind, ids...)
+	if err != nil {
+		return nil, nil, err
+	}
+	budgets := map[string]account.Budget{}
+	err = index(ctx, budgets, a.Store.Accounts().Budgets, budgetIDs, func(b *account.Budget) string { return b.ID })
+	return spends, budgets, err
 }
 
 // dropBudget deletes a budget that was made for the account that is going.

@@ -51,16 +51,8 @@ func customerSubject(id string) account.Subject {
 
 // customersOut are the rows of customers.
 func (a *API) customersOut(ctx context.Context, all ...account.Customer) ([]object, error) {
-	ids, budgetIDs := make([]string, len(all)), make([]string, len(all))
-	for i := range all {
-		ids[i], budgetIDs[i] = all[i].ID, all[i].BudgetID
-	}
-	spends, err := a.spends(ctx, account.OfCustomer, ids...)
+	spends, budgets, err := budgeted(ctx, a, account.OfCustomer, all, func(r *account.Customer) (id, budget string) { return r.ID, r.BudgetID })
 	if err != nil {
-		return nil, err
-	}
-	budgets := map[string]account.Budget{}
-	if err := index(ctx, budgets, a.Store.Accounts().Budgets, budgetIDs, func(b *account.Budget) string { return b.ID }); err != nil {
 		return nil, err
 	}
 	out := make([]object, 0, len(all))
@@ -104,35 +96,24 @@ func (f *customerFields) put(ctx context.Context, e *edit, before, u *account.Cu
 }
 
 func (e *edit) putCustomer(ctx context.Context, before, u *account.Customer, f *limitFields) error {
-	was, action := &account.Limits{}, "created"
+	var was account.Limits
 	if before != nil {
-		limits, err := e.effective(ctx, before.Limits)
-		if err != nil {
+		was = before.Limits
+	}
+	err := e.rebound(ctx, customerSubject(u.ID), was, &u.Limits, func() error {
+		if err := e.boundBy(ctx, customerSubject(u.ID), &u.Limits, f); err != nil {
 			return err
 		}
-		was, action = &limits, "updated"
-	}
-	if err := e.boundBy(ctx, customerSubject(u.ID), &u.Limits, f); err != nil {
-		return err
-	}
-	e.stamp(&u.Stamp)
-	if err := e.Customers.Put(ctx, u); err != nil {
-		return err
-	}
-	is, err := e.effective(ctx, u.Limits)
+		e.stamp(&u.Stamp)
+		return e.Customers.Put(ctx, u)
+	})
 	if err != nil {
 		return err
 	}
-	if err := e.windows(ctx, customerSubject(u.ID), was, &is); err != nil {
-		return err
+	if before != nil && before.Blocked != u.Blocked {
+		return e.audit(ctx, blockWord(u.Blocked), customerTable, u.ID, before, u)
 	}
-	if before == nil {
-		return e.audit(ctx, action, customerTable, u.ID, nil, u)
-	}
-	if before.Blocked != u.Blocked {
-		action = blockWord(u.Blocked)
-	}
-	return e.audit(ctx, action, customerTable, u.ID, before, u)
+	return written(ctx, e, customerTable, u.ID, before, u)
 }
 
 func blockWord(blocked bool) string {

@@ -77,6 +77,14 @@ func (e *edit) audit(ctx context.Context, action, table, id string, before, afte
 	return e.Audits.Put(ctx, &row)
 }
 
+// written notes in the audit that a row was made, or changed where there was one before.
+func written[T any](ctx context.Context, e *edit, table, id string, before, after *T) error {
+	if before == nil {
+		return e.audit(ctx, "created", table, id, nil, after)
+	}
+	return e.audit(ctx, "updated", table, id, before, after)
+}
+
 // secretName matches the names of members whose values are not for the audit.
 var secretName = regexp.MustCompile(`(?i)secret|password|passwd|api_?key$|private_?key|access_?key$|_token$|bearer|authorization|credential_values|^litellm_params$`)
 

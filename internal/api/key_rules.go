@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/account"
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/store"
 )
@@ -289,47 +290,12 @@ func (e *edit) checkModels(ctx context.Context, models, bound []string, whose st
 		if team && m == "all-team-models" || m == "no-default-models" {
 			continue
 		}
-		if !onList(bound, groups, m) {
+		if !auth.OnList(bound, groups, m) {
 			return &llm.Error{Kind: llm.ErrPermission, Type: whose + "_model_access_denied", Param: "models",
 				Message: whose + " not allowed to access model. This " + whose + " can only access models=[" + strings.Join(bound, ", ") + "]. Tried to access " + m}
 		}
 	}
 	return nil
-}
-
-// onList reports whether a list of models covers a name, a pattern or an access group.
-func onList(list []string, groups map[string][]string, model string) bool {
-	for _, m := range list {
-		if m == model || m == "all-proxy-models" || covers(m, model) {
-			return true
-		}
-		for _, m := range groups[m] {
-			if m == model || covers(m, model) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// covers reports whether a pattern, in which * stands for any text, takes in a name or another pattern.
-func covers(pattern, name string) bool {
-	head, rest, wild := strings.Cut(pattern, "*")
-	if !wild || !strings.HasPrefix(name, head) {
-		return false
-	}
-	name = name[len(head):]
-	for {
-		part, more, wild := strings.Cut(rest, "*")
-		if !wild {
-			return strings.HasSuffix(name, part)
-		}
-		at := strings.Index(name, part)
-		if at < 0 {
-			return false
-		}
-		name, rest = name[at+len(part):], more
-	}
 }
 
 // groups are the access groups: of the configuration and of the database, with their models.

@@ -442,20 +442,3 @@ func TestKeyUpdate_concurrent(t *testing.T) {
 	b.want("sk-master", "GET", "/key/info?key="+key, "", 200, "info.rpm_limit=1", "info.tpm_limit=2", "info.max_parallel_requests=3", "info.max_budget=4",
 		"info.key_alias=\"five\"", "info.models=[\"six\"]")
 }
-
-func TestCovers(t *testing.T) {
-	f := func(pattern, name string, want bool) {
-		t.Helper()
-		if got := covers(pattern, name); got != want {
-			t.Errorf("%s covers %s: %v", pattern, name, got)
-		}
-	}
-	f("openai/*", "openai/gpt-4o", true)
-	f("openai/*", "openai/gpt-*", true)
-	f("openai/*", "openai", false)
-	f("openai/gpt-*", "openai/*", false)
-	f("a*b*c", "a1b2c", true)
-	f("a*b*c", "a1c2b", false)
-	f("*", "anything", true)
-	f("plain", "plain", false) // names are compared elsewhere
-}

@@ -40,14 +40,6 @@ func orgSubject(id string) account.Subject { return account.Subject{Kind: accoun
 
 // put changes an organization and writes the row; before is nil for a new one, which always gets a budget, as in LiteLLM.
 func (f *orgFields) put(ctx context.Context, e *edit, before, o *account.Organization) error {
-	was := &account.Limits{}
-	if before != nil {
-		limits, err := e.effective(ctx, before.Limits)
-		if err != nil {
-			return err
-		}
-		was = &limits
-	}
 	f.Alias.put(&o.Alias)
 	f.Models.put(&o.Models)
 	f.Metadata.put(&o.Metadata)
@@ -60,6 +52,10 @@ func (f *orgFields) put(ctx context.Context, e *edit, before, o *account.Organiz
 			return err
 		}
 	}
+	var was account.Limits
+	if before != nil {
+		was = before.Limits
+	}
 	// Limits by model are kept with the organization, the rest in its budget.
 	byModel := limitFields{ModelRPM: f.ModelRPM, ModelTPM: f.ModelTPM}
 	if err := byModel.apply(&o.Limits); err != nil {
@@ -70,31 +66,22 @@ func (f *orgFields) put(ctx context.Context, e *edit, before, o *account.Organiz
 	if rest.BudgetID.or("") != "" && rest.setsLimits() {
 		return llm.Invalid("budget_id", "Set either a budget_id or max_budget and its siblings, not both")
 	}
-	if err := e.boundBy(ctx, orgSubject(o.ID), &o.Limits, &rest); err != nil {
-		return err
-	}
-	if o.BudgetID == "" {
-		id, err := e.ownBudget(ctx, orgSubject(o.ID), "", (&limitFields{}).apply)
-		if err != nil {
+	err := e.rebound(ctx, orgSubject(o.ID), was, &o.Limits, func() (err error) {
+		if err := e.boundBy(ctx, orgSubject(o.ID), &o.Limits, &rest); err != nil {
 			return err
 		}
-		o.BudgetID = id
-	}
-	e.stamp(&o.Stamp)
-	if err := e.Orgs.Put(ctx, o); err != nil {
-		return err
-	}
-	is, err := e.effective(ctx, o.Limits)
+		if o.BudgetID == "" {
+			if o.BudgetID, err = e.ownBudget(ctx, orgSubject(o.ID), "", (&limitFields{}).apply); err != nil {
+				return err
+			}
+		}
+		e.stamp(&o.Stamp)
+		return e.Orgs.Put(ctx, o)
+	})
 	if err != nil {
 		return err
 	}
-	if err := e.windows(ctx, orgSubject(o.ID), was, &is); err != nil {
-		return err
-	}
-	if before == nil {
-		return e.audit(ctx, "created", orgTable, o.ID, nil, o)
-	}
-	return e.audit(ctx, "updated", orgTable, o.ID, before, o)
+	return written(ctx, e, orgTable, o.ID, before, o)
 }
 
 type orgNewIn struct {
@@ -132,16 +119,8 @@ func (a *API) orgNew(ctx context.Context, c *caller, in *orgNewIn) (any, error) 
 
 // orgsOut are the rows of organizations, with their members and teams if asked for.
 func (a *API) orgsOut(ctx context.Context, whole bool, all ...account.Organization) ([]object, error) {
-	ids, budgetIDs := make([]string, len(all)), make([]string, len(all))
-	for i := range all {
-		ids[i], budgetIDs[i] = all[i].ID, all[i].BudgetID
-	}
-	spends, err := a.spends(ctx, account.OfOrg, ids...)
+	spends, budgets, err := budgeted(ctx, a, account.OfOrg, all, func(r *account.Organization) (id, budget string) { return r.ID, r.BudgetID })
 	if err != nil {
-		return nil, err
-	}
-	budgets := map[string]account.Budget{}
-	if err := index(ctx, budgets, a.Store.Accounts().Budgets, budgetIDs, func(b *account.Budget) string { return b.ID }); err != nil {
 		return nil, err
 	}
 	out := make([]object, 0, len(all))
@@ -158,14 +137,18 @@ func (a *API) orgsOut(ctx context.Context, whole bool, all ...account.Organizati
 		out = append(out, row)
 	}
 	if whole {
-		err = a.fillOrgs(ctx, out, ids)
+		err = a.fillOrgs(ctx, out, all)
 	}
 	return out, err
 }
 
 // fillOrgs adds members and teams to the rows of organizations.
-func (a *API) fillOrgs(ctx context.Context, rows []object, ids []string) error {
+func (a *API) fillOrgs(ctx context.Context, rows []object, all []account.Organization) error {
 	db := a.Store.Accounts()
+	ids := make([]string, len(all))
+	for i := range all {
+		ids[i] = all[i].ID
+	}
 	members, teams := map[string][]account.OrgMember{}, map[string][]object{}
 	for chunk := range slices.Chunk(ids, 500) {
 		found, _, err := db.OrgMembers.Find(ctx, store.Query{In: map[string][]string{"org_id": chunk}})

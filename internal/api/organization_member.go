@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"reflect"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -58,19 +57,9 @@ type orgMemberAddIn struct {
 }
 
 func (in *orgMemberAddIn) members() ([]orgMemberIn, error) {
-	var d decoder
-	var all []orgMemberIn
-	if in.Member.Kind() == '[' {
-		d.value(reflect.ValueOf(&all).Elem(), in.Member, []any{"body", "member"})
-	} else {
-		all = make([]orgMemberIn, 1)
-		d.value(reflect.ValueOf(&all[0]).Elem(), in.Member, []any{"body"})
-	}
-	if len(d.faults) > 0 {
-		return nil, d.faults
-	}
-	if len(all) == 0 {
-		return nil, llm.Invalid("member", "member is an empty list")
+	all, err := oneOrMore[orgMemberIn](in.Member)
+	if err != nil {
+		return nil, err
 	}
 	for _, m := range all {
 		if m.UserID == "" && m.Email == "" {
@@ -147,10 +136,7 @@ func (e *edit) putOrgMember(ctx context.Context, before, m *account.OrgMember, b
 	if err := e.OrgMembers.Put(ctx, m); err != nil {
 		return err
 	}
-	if before == nil {
-		return e.audit(ctx, "created", orgMembershipTable, m.OrgID+"/"+m.UserID, nil, m)
-	}
-	return e.audit(ctx, "updated", orgMembershipTable, m.OrgID+"/"+m.UserID, before, m)
+	return written(ctx, e, orgMembershipTable, m.OrgID+"/"+m.UserID, before, m)
 }
 
 func (e *edit) removeOrgMember(ctx context.Context, m *account.OrgMember) error {

@@ -44,16 +44,8 @@ func tagOut(t *account.Tag) object {
 
 // tagsOut are tags with their budgets.
 func (a *API) tagsOut(ctx context.Context, all []account.Tag) ([]object, error) {
-	names, ids := make([]string, len(all)), make([]string, len(all))
-	for i := range all {
-		names[i], ids[i] = all[i].Name, all[i].BudgetID
-	}
-	spends, err := a.spends(ctx, account.OfTag, names...)
+	spends, budgets, err := budgeted(ctx, a, account.OfTag, all, func(r *account.Tag) (id, budget string) { return r.Name, r.BudgetID })
 	if err != nil {
-		return nil, err
-	}
-	budgets := map[string]account.Budget{}
-	if err := index(ctx, budgets, a.Store.Accounts().Budgets, ids, func(b *account.Budget) string { return b.ID }); err != nil {
 		return nil, err
 	}
 	out := make([]object, 0, len(all))
@@ -70,14 +62,6 @@ func (a *API) tagsOut(ctx context.Context, all []account.Tag) ([]object, error) 
 
 // put changes a tag and writes the row; before is nil for a new one.
 func (in *tagIn) put(ctx context.Context, e *edit, before, t *account.Tag) error {
-	was := &account.Limits{}
-	if before != nil {
-		limits, err := e.effective(ctx, before.Limits)
-		if err != nil {
-			return err
-		}
-		was = &limits
-	}
 	in.Description.put(&t.Description)
 	in.Models.put(&t.Models)
 	for _, m := range t.Models {
@@ -88,24 +72,21 @@ func (in *tagIn) put(ctx context.Context, e *edit, before, t *account.Tag) error
 	if in.BudgetID.or("") != "" && in.setsLimits() {
 		return llm.Invalid("budget_id", "Set either a budget_id or max_budget and its siblings, not both")
 	}
-	if err := e.boundBy(ctx, tagSubject(t.Name), &t.Limits, &in.limitFields); err != nil {
-		return err
+	var was account.Limits
+	if before != nil {
+		was = before.Limits
 	}
-	e.stamp(&t.Stamp)
-	if err := e.Tags.Put(ctx, t); err != nil {
-		return err
-	}
-	is, err := e.effective(ctx, t.Limits)
+	err := e.rebound(ctx, tagSubject(t.Name), was, &t.Limits, func() error {
+		if err := e.boundBy(ctx, tagSubject(t.Name), &t.Limits, &in.limitFields); err != nil {
+			return err
+		}
+		e.stamp(&t.Stamp)
+		return e.Tags.Put(ctx, t)
+	})
 	if err != nil {
 		return err
 	}
-	if err := e.windows(ctx, tagSubject(t.Name), was, &is); err != nil {
-		return err
-	}
-	if before == nil {
-		return e.audit(ctx, "created", tagTable, t.Name, nil, t)
-	}
-	return e.audit(ctx, "updated", tagTable, t.Name, before, t)
+	return written(ctx, e, tagTable, t.Name, before, t)
 }
 
 func (a *API) tagNew(ctx context.Context, c *caller, in *tagIn) (any, error) {

@@ -144,19 +144,11 @@ func (a *API) changeTeam(ctx context.Context, c *caller, id string, need hold, p
 
 // saveTeam writes a team back.
 func (e *edit) saveTeam(ctx context.Context, before, t *account.Team, action string) error {
-	e.stamp(&t.Stamp)
-	if err := e.Teams.Put(ctx, t); err != nil {
-		return err
-	}
-	was, err := e.effective(ctx, before.Limits)
+	err := e.rebound(ctx, account.Subject{Kind: account.OfTeam, ID: t.ID}, before.Limits, &t.Limits, func() error {
+		e.stamp(&t.Stamp)
+		return e.Teams.Put(ctx, t)
+	})
 	if err != nil {
-		return err
-	}
-	is, err := e.effective(ctx, t.Limits)
-	if err != nil {
-		return err
-	}
-	if err := e.windows(ctx, account.Subject{Kind: account.OfTeam, ID: t.ID}, &was, &is); err != nil {
 		return err
 	}
 	return e.audit(ctx, action, teamTable, t.ID, before, t)

@@ -198,15 +198,15 @@ type memberAddIn struct {
 	memberLimits
 }
 
-// members reads one member or a list of them.
-func (in *memberAddIn) members() ([]memberIn, error) {
+// oneOrMore reads a member of a team or an organization, or a list of them.
+func oneOrMore[T any](raw jsontext.Value) ([]T, error) {
 	var d decoder
-	var all []memberIn
-	if in.Member.Kind() == '[' {
-		d.value(reflect.ValueOf(&all).Elem(), in.Member, []any{"body", "member"})
+	var all []T
+	if raw.Kind() == '[' {
+		d.value(reflect.ValueOf(&all).Elem(), raw, []any{"body", "member"})
 	} else {
-		all = make([]memberIn, 1)
-		d.value(reflect.ValueOf(&all[0]).Elem(), in.Member, []any{"body"})
+		all = make([]T, 1)
+		d.value(reflect.ValueOf(&all[0]).Elem(), raw, []any{"body"})
 	}
 	if len(d.faults) > 0 {
 		return nil, d.faults
@@ -218,7 +218,7 @@ func (in *memberAddIn) members() ([]memberIn, error) {
 }
 
 func (a *API) memberAdd(ctx context.Context, c *caller, in *memberAddIn) (any, error) {
-	all, err := in.members()
+	all, err := oneOrMore[memberIn](in.Member)
 	if err != nil {
 		return nil, err
 	}

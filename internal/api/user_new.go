@@ -175,7 +175,7 @@ func (in *userNewIn) ceilings(cfg *config.Config) error {
 		in.keyFields.Models = opt[[]string]{Set: true, Value: &models}
 	}
 	for _, m := range in.keyFields.Models.or(nil) {
-		if len(models) > 0 && !onList(models, nil, m) {
+		if len(models) > 0 && !auth.OnList(models, nil, m) {
 			return denied("models", "You can't give yourself the model %s. Allowed models = %v", m, models)
 		}
 	}

@@ -34,7 +34,7 @@ func (d *Directory) Customer(user string) *Payer {
 		return &Payer{Bound: d.o.Limiter.Cached(s, d.rules, func() []limit.Rule { return rulesFor(nil, s, names{}, l) })}
 	}
 	return pay(h, func(c *account.Customer) *Payer {
-		l := fill(d.Limits(c.Limits), d.Limits(d.o.CustomerLimits))
+		l := d.Limits(c.Limits).Or(d.Limits(d.o.CustomerLimits))
 		return &Payer{Customer: c, Bound: d.bindOne(account.Subject{Kind: account.OfCustomer, ID: c.ID}, c.Alias, l)}
 	})
 }
@@ -99,7 +99,7 @@ func (d *Directory) bind(p *Principal) *limit.Bound {
 	}
 	if k := p.Key; k != nil {
 		add(account.OfKey, k.Hash, names{alias: k.Alias, name: k.Name, increase: k.TempIncrease, until: k.TempExpiry},
-			fill(d.Limits(k.Limits), d.Limits(d.o.KeyLimits)))
+			d.Limits(k.Limits).Or(d.Limits(d.o.KeyLimits)))
 	}
 	return d.o.Limiter.Bind(rules)
 }
@@ -137,7 +137,7 @@ func (d *Directory) memberLimits(t *account.Team, m *account.Member) account.Lim
 	if m != nil {
 		own = d.Limits(m.Limits)
 	}
-	return fill(own, d.Limits(account.Limits{BudgetID: t.MemberBudgetID}))
+	return own.Or(d.Limits(account.Limits{BudgetID: t.MemberBudgetID}))
 }
 
 // Limits are an account's own limits with those of the Budget it names where it has none.
@@ -149,39 +149,7 @@ func (d *Directory) Limits(own account.Limits) account.Limits {
 	if !ok {
 		return own
 	}
-	return fill(own, b.Limits)
-}
-
-// fill takes from other what l has none of. A budget and its duration go together.
-func fill(l, other account.Limits) account.Limits {
-	if l.MaxBudget == nil && other.MaxBudget != nil {
-		l.MaxBudget = other.MaxBudget
-		if l.BudgetDuration == "" {
-			l.BudgetDuration = other.BudgetDuration
-		}
-	}
-	l.SoftBudget = or(l.SoftBudget, other.SoftBudget)
-	l.RPM, l.TPM, l.Parallel = or(l.RPM, other.RPM), or(l.TPM, other.TPM), or(l.Parallel, other.Parallel)
-	if len(l.ModelRPM) == 0 {
-		l.ModelRPM = other.ModelRPM
-	}
-	if len(l.ModelTPM) == 0 {
-		l.ModelTPM = other.ModelTPM
-	}
-	if len(l.ModelBudget) == 0 {
-		l.ModelBudget = other.ModelBudget
-	}
-	if len(l.Windows) == 0 {
-		l.Windows = other.Windows
-	}
-	return l
-}
-
-func or[T any](a, b *T) *T {
-	if a != nil {
-		return a
-	}
-	return b
+	return own.Or(b.Limits)
 }
 
 func unlimited(l account.Limits) bool {

@@ -50,12 +50,16 @@ func (r *rules) allows(list []string, model string) bool {
 
 func isPattern(s string) bool { return strings.Contains(s, "*") }
 
-func (r *rules) lists(list []string, model string) bool {
+func (r *rules) lists(list []string, model string) bool { return OnList(list, r.groups, model) }
+
+// OnList reports whether a list of models covers a name or a pattern of names: by the same name, a pattern, all-proxy-models, or an access
+// group; groups are their models. An empty list covers nothing.
+func OnList(list []string, groups map[string][]string, model string) bool {
 	for _, m := range list {
 		if m == model || m == allModels || glob(m, model) {
 			return true
 		}
-		for _, m := range r.groups[m] {
+		for _, m := range groups[m] {
 			if m == model || glob(m, model) {
 				return true
 			}
@@ -64,7 +68,8 @@ func (r *rules) lists(list []string, model string) bool {
 	return false
 }
 
-// glob reports whether name fits a pattern, in which each * stands for any text. A pattern without * fits nothing.
+// glob reports whether a name, or all that another pattern stands for, fits a pattern, in which each * stands for any text. A pattern
+// without * fits nothing.
 func glob(pattern, name string) bool {
 	head, rest, ok := strings.Cut(pattern, "*")
 	if !ok || !strings.HasPrefix(name, head) {

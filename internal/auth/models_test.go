@@ -127,6 +127,23 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+func TestGlob(t *testing.T) {
+	f := func(pattern, name string, want bool) {
+		t.Helper()
+		if got := glob(pattern, name); got != want {
+			t.Errorf("%s covers %s: %v", pattern, name, got)
+		}
+	}
+	f("openai/*", "openai/gpt-4o", true)
+	f("openai/*", "openai/gpt-*", true)
+	f("openai/*", "openai", false)
+	f("openai/gpt-*", "openai/*", false)
+	f("a*b*c", "a1b2c", true)
+	f("a*b*c", "a1c2b", false)
+	f("*", "anything", true)
+	f("plain", "plain", false) // names are compared elsewhere
+}
+
 // The one-star patterns of path.Match, in which * does not cross a slash, are a subset of ours.
 func FuzzGlob(f *testing.F) {
 	for _, s := range []string{"openai/*|openai/gpt-4o", "*|x", "a*b*c|abc", "a*|", "**|x", "bedrock/us.*sonnet*|bedrock/us.x.sonnet", "a*a|a"} {
