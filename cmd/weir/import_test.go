@@ -1,11 +1,8 @@
 package main
 
 import (
-	"compress/gzip"
 	"context"
 	"database/sql"
-	"io"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,25 +17,12 @@ import (
 func TestImport(t *testing.T) {
 	pg := gwtest.StartPostgres(t)
 	old := pg.Database(t)
-	f, err := os.Open("../../internal/store/litellm/testdata/litellm-1.106.2.sql.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dump, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
 	db, err := sql.Open("pgx", old+"&default_query_exec_mode=simple_protocol")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(regexp.MustCompile(`(?m)^\\.*$`).ReplaceAllString(string(dump), "")); err != nil {
+	if _, err := db.Exec(gwtest.ReadDump(t, "../../internal/store/litellm/testdata/litellm-1.106.2.sql.gz")); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

@@ -1,9 +1,6 @@
 package gateway
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,63 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-json-experiment/json"
-
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
-// okta is an issuer of tokens with one key.
-type okta struct {
-	*httptest.Server
-	key *ecdsa.PrivateKey
-}
-
-func newOkta(t *testing.T) *okta {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &okta{key: key}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/oauth2/default/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, o.issuer(), o.URL+"/keys")
-	})
-	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
-		text, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Use: "sig"}}})
-		_, _ = w.Write(text)
-	})
-	o.Server = httptest.NewServer(mux)
-	t.Cleanup(o.Close)
-	return o
-}
-
-func (o *okta) issuer() string { return o.URL + "/oauth2/default" }
-
-// token is an Authorization header; claims are JSON with a comma before it.
-func (o *okta) token(t *testing.T, claims string) string {
-	t.Helper()
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: o.key, KeyID: "k"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jws, err := s.Sign([]byte(fmt.Sprintf(`{"iss":%q,"aud":"api://default","exp":%d%s}`, o.issuer(), time.Now().Add(time.Hour).Unix(), claims)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := jws.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "Bearer " + text
-}
-
 // TestTokens_arrive holds that who calls with a token and is not known yet has a row soon after, one, with what new users get.
 func TestTokens_arrive(t *testing.T) {
-	o := newOkta(t)
+	o := gwtest.StartIssuer(t)
 	g := gwtest.Start(t, `
-environment_variables: {OKTA_ISSUER: "`+o.issuer()+`", OKTA_AUDIENCE: "api://default"}
+environment_variables: {OKTA_ISSUER: "`+o.URL+`", OKTA_AUDIENCE: "api://default"}
 general_settings:
   litellm_jwtauth: {user_id_upsert: true}
 litellm_settings: {max_internal_user_budget: 7, default_internal_user_params: {user_role: proxy_admin, models: [demo]}}
@@ -77,7 +25,7 @@ litellm_settings: {max_internal_user_budget: 7, default_internal_user_params: {u
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			header := o.token(t, fmt.Sprintf(`,"sub":"ann%d@example.com"`, i%2))
+			header := o.Token(t, gwtest.Claims{"sub": fmt.Sprintf("ann%d@example.com", i%2)})
 			if a := g.Post(t, "/v1/chat/completions", chat, "Authorization", header); a.Status != 200 {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
@@ -101,7 +49,7 @@ litellm_settings: {max_internal_user_budget: 7, default_internal_user_params: {u
 
 // TestTokens_replaced holds that a reload with another issuer ends what the verifier of the former was fetching.
 func TestTokens_replaced(t *testing.T) {
-	o := newOkta(t)
+	o := gwtest.StartIssuer(t)
 	asked, ended := make(chan struct{}, 10), make(chan struct{}, 10)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
@@ -109,17 +57,17 @@ func TestTokens_replaced(t *testing.T) {
 		ended <- struct{}{}
 	}))
 	defer silent.Close()
-	former := &okta{Server: silent, key: o.key}
+	former := silent.URL + "/oauth2/default"
 	config := `environment_variables: {OKTA_ISSUER: "URL", OKTA_AUDIENCE: "api://default"}` + "\n"
-	g := gwtest.Start(t, strings.Replace(config, "URL", former.issuer(), 1))
+	g := gwtest.Start(t, strings.Replace(config, "URL", former, 1))
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if a := g.Get(t, "/v1/models", "Authorization", former.token(t, `,"sub":"ann@example.com"`)); a.Status < 400 {
+		if a := g.Get(t, "/v1/models", "Authorization", o.Token(t, gwtest.Claims{"iss": former, "sub": "ann@example.com"})); a.Status < 400 {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	})
 	<-asked
-	g.WriteConfig(t, strings.Replace(config, "URL", o.issuer(), 1))
+	g.WriteConfig(t, strings.Replace(config, "URL", o.URL, 1))
 	g.App.Reload("test")
 	select {
 	case <-ended:
@@ -131,9 +79,9 @@ func TestTokens_replaced(t *testing.T) {
 
 // TestTokens takes an Okta token where a key would stand, on a route of every dialect.
 func TestTokens(t *testing.T) {
-	o := newOkta(t)
+	o := gwtest.StartIssuer(t)
 	g := gwtest.Start(t, `
-environment_variables: {OKTA_ISSUER: "`+o.issuer()+`", OKTA_AUDIENCE: "api://default"}
+environment_variables: {OKTA_ISSUER: "`+o.URL+`", OKTA_AUDIENCE: "api://default"}
 general_settings:
   litellm_jwtauth: {user_id_upsert: true, user_allowed_email_domain: example.com}
 weir:
@@ -156,13 +104,13 @@ weir:
 			}
 		}
 	}
-	good := o.token(t, `,"sub":"ann@example.com"`)
+	good := o.Token(t, gwtest.Claims{"sub": "ann@example.com"})
 	f("a user", good, 200, "hello there")
 	f("again", good, 200, "hello there")
 	f("cut", good[:len(good)-4]+"AAAA", 401, "Invalid or expired token")
-	f("no sub", o.token(t, ""), 403, "No sub claim found in the token")
-	f("expired", o.token(t, `,"sub":"ann@example.com","nbf":4102444800`), 401, "Invalid or expired token")
-	f("another domain", o.token(t, `,"sub":"ann@example.org"`), 403, "domain example.com")
+	f("no sub", o.Token(t, nil), 403, "No sub claim found in the token")
+	f("expired", o.Token(t, gwtest.Claims{"sub": "ann@example.com", "nbf": 4102444800}), 401, "Invalid or expired token")
+	f("another domain", o.Token(t, gwtest.Claims{"sub": "ann@example.org"}), 403, "domain example.com")
 	if log := g.Log.String(); strings.Contains(log, good[len("Bearer "):]) {
 		t.Error("a token stands in the log")
 	}

@@ -3,7 +3,9 @@ package gwtest
 
 import (
 	"bufio"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -177,4 +179,29 @@ func (p *Postgres) Database(t testing.TB) string {
 func (p *Postgres) Exec(t testing.TB, url, text string) {
 	t.Helper()
 	p.run(t, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", text)
+}
+
+// ReadDump is the SQL of a gzipped dump of pg_dump's, without the commands that only psql knows.
+func ReadDump(t testing.TB, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, `\`) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }

@@ -57,18 +57,18 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 type site struct {
 	*gwtest.Gateway
 	t    *testing.T
-	okta *issuer
+	okta *gwtest.Issuer
 	gate *gate
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, okta: newIssuer(t), gate: &gate{}}
+	s := &site{t: t, okta: gwtest.StartIssuer(t), gate: &gate{}}
 	up := gwtest.NewUpstream(t, s.gate.serve)
 	var models strings.Builder
 	for _, name := range []string{sonnet, haiku, "gpt-4o", "gpt-3.5-turbo-fake-model"} {
 		fmt.Fprintf(&models, "- model_name: %q\n  litellm_params: {model: hosted_vllm/up, api_base: %s/v1, input_cost_per_token: 0.001, output_cost_per_token: 0.01}\n", name, up.URL)
 	}
-	env := map[string]string{"OKTA_ISSUER": s.okta.issuer(), "OKTA_AUDIENCE": "api://default"}
+	env := map[string]string{"OKTA_ISSUER": s.okta.URL, "OKTA_AUDIENCE": "api://default"}
 	s.Gateway = gwtest.StartIn(t, t.TempDir(), "model_list:\n"+models.String()+`
 litellm_settings: {max_internal_user_budget: 1000000000.0, internal_user_budget_duration: "1mo"}
 `, app.Options{Env: func(name string) string { return env[name] }})
@@ -297,7 +297,7 @@ func (s *site) parallel(made object) {
 func TestOkta(t *testing.T) {
 	s := newSite(t)
 	const sub = "ann@example.com"
-	token := s.okta.token(t, `,"sub":"`+sub+`","email":"`+sub+`"`)
+	token := s.okta.Token(t, gwtest.Claims{"sub": sub, "email": sub})
 
 	t.Log("create a user")
 	user := s.made("/user/new", token, `{
@@ -328,7 +328,7 @@ func TestOkta(t *testing.T) {
 	}
 
 	t.Log("the bounds that the README leaves open")
-	other := s.okta.token(t, `,"sub":"eve@example.com","email":"eve@example.com"`)
+	other := s.okta.Token(t, gwtest.Claims{"sub": "eve@example.com", "email": "eve@example.com"})
 	for _, body := range []string{`{"max_budget": 2000000000}`, `{"user_role":"proxy_admin"}`, `{"user_id":"` + sub + `"}`, `{"teams":["team-x"]}`} {
 		a := s.Post(t, "/user/new", body, "Authorization", other)
 		var made object
@@ -337,7 +337,7 @@ func TestOkta(t *testing.T) {
 			t.Errorf("%s: %s", body, a.Body)
 		}
 	}
-	if a := s.Post(t, "/user/new", `{}`, "Authorization", s.okta.token(t, `,"sub":"eve@example.com","aud":"api://other"`)); a.Status != 401 {
+	if a := s.Post(t, "/user/new", `{}`, "Authorization", s.okta.Token(t, gwtest.Claims{"sub": "eve@example.com", "aud": "api://other"})); a.Status != 401 {
 		t.Errorf("a token for another audience: %d %s", a.Status, a.Body)
 	}
 }

@@ -1,12 +1,9 @@
 package litellm_test
 
 import (
-	"compress/gzip"
 	"context"
 	"database/sql"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,29 +20,7 @@ import (
 )
 
 // dump is a database as LiteLLM 1.106.2 left it: see testdata/README.md.
-func dump(t *testing.T) string {
-	t.Helper()
-	f, err := os.Open("testdata/litellm-1.106.2.sql.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, `\`) { // commands of psql
-			out.WriteString(line)
-		}
-	}
-	return out.String()
-}
+const dump = "testdata/litellm-1.106.2.sql.gz"
 
 // more is what the dump has none of.
 const more = `SET search_path = public;
@@ -100,7 +75,7 @@ func counts(r *litellm.Report) string {
 func TestImport(t *testing.T) {
 	pg := gwtest.StartPostgres(t)
 	old := pg.Database(t)
-	load(t, old, dump(t)+more)
+	load(t, old, gwtest.ReadDump(t, dump)+more)
 	for name, address := range map[string]string{"sqlite": filepath.Join(t.TempDir(), "weir.db"), "postgresql": pg.Database(t), "the same database": old} {
 		t.Run(name, func(t *testing.T) { testImport(t, old, address) })
 	}
