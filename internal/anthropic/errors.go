@@ -4,16 +4,11 @@ import (
 	"bytes"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/wire"
 )
-
-// maxErrorText bounds what is kept of an upstream's error text, in bytes.
-const maxErrorText = 2000
 
 // errorWords are Anthropic's types with the status each is sent with.
 var errorWords = map[string]int{
@@ -61,21 +56,13 @@ func (messages) EncodeError(dst []byte, _ http.Header, e *llm.Error) []byte {
 		word = e.Type
 	}
 	w.str("type", word)
-	w.str("message", messageOf(e))
+	w.str("message", e.FieldMessage())
 	w.end('}')
 	if id := e.Header.Get("request-id"); id != "" {
 		w.str("request_id", id)
 	}
 	w.end('}')
 	return w.b
-}
-
-// messageOf names the field before what is wrong with it, as Anthropic does.
-func messageOf(e *llm.Error) string {
-	if e.Param == "" || e.Upstream || strings.Contains(e.Message, e.Param) {
-		return e.Message
-	}
-	return e.Param + ": " + e.Message
 }
 
 // isEnvelope says whether body is an error object of this dialect that may go to a client as it is.
@@ -111,19 +98,13 @@ func oneLine(body []byte) []byte {
 
 // DecodeError reads a non-2xx answer of Anthropic, Bedrock or Vertex, see llm.Spoken. Body is a copy with credentials masked.
 func (messages) DecodeError(status int, h http.Header, body []byte) *llm.Error {
-	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: retryAfter(h)}
+	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: llm.RetryAfter(h)}
 	body = secretText.ReplaceAll(bytes.TrimSpace(body), []byte("${1}***"))
 	readError(e, body)
 	if id := h.Get("request-id"); id != "" {
 		e.Header = http.Header{"Request-Id": {id}}
 	}
-	if e.Message == "" {
-		e.Message = plainText(body)
-	}
-	if e.Message == "" {
-		e.Message = "the provider answered with status " + strconv.Itoa(status) + " and no text"
-	}
-	e.Message = cut(e.Message, maxErrorText)
+	e.Explain(body)
 	classify(e)
 	return e
 }
@@ -212,40 +193,4 @@ func classify(e *llm.Error) {
 	}
 }
 
-// retryAfter reads how long an upstream asks to wait: seconds or a date.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("retry-after")
-	if s, err := strconv.ParseFloat(v, 64); err == nil {
-		if s > 0 && s < 1e7 {
-			return time.Duration(s * float64(time.Second))
-		}
-		return 0
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(0, time.Until(t))
-	}
-	return 0
-}
-
-var (
-	secretText = regexp.MustCompile(`\b(sk-|AKIA|ASIA|ya29\.)[A-Za-z0-9_\-*.]{2,}[A-Za-z0-9]`)
-	htmlHidden = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)>`)
-	htmlTag    = regexp.MustCompile(`<[^>]*>`)
-)
-
-// plainText is what a person would read of an error page.
-func plainText(body []byte) string {
-	if bytes.HasPrefix(body, []byte("<")) {
-		body = htmlHidden.ReplaceAll(body, nil)
-		body = htmlTag.ReplaceAll(body, []byte(" "))
-	}
-	return strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "\uFFFD")), " ")
-}
-
-// cut shortens s to at most n bytes without splitting a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "..."
-}
+var secretText = regexp.MustCompile(`\b(sk-|AKIA|ASIA|ya29\.)[A-Za-z0-9_\-*.]{2,}[A-Za-z0-9]`)

@@ -83,10 +83,11 @@ func TestDecodeError(t *testing.T) {
 	f(404, `[{"error":{"code":404,"message":"Publisher Model not found","status":"NOT_FOUND"}}]`, "Publisher Model not found", "", llm.ErrNotFound)
 	f(503, "<html><head><title>t</title></head><body><h1>503  Unavailable</h1></body></html>", "503 Unavailable", "", llm.ErrUnavailable)
 	f(500, "", "the provider answered with status 500 and no text", "", llm.ErrInternal)
+	f(500, "{}", "the provider answered with status 500 and no text", "", llm.ErrInternal)
 	f(401, own("authentication_error", "invalid x-api-key: sk-ant-api03-abcdef"), "invalid x-api-key: sk-***", "authentication_error", llm.ErrAuth)
 
 	e := Messages.DecodeError(429, http.Header{"Retry-After": {"17"}, "Request-Id": {"req_9"}}, []byte(own("rate_limit_error", strings.Repeat("é", 3000))))
-	if e.RetryAfter != 17*time.Second || e.Header.Get("request-id") != "req_9" || len(e.Message) > maxErrorText+3 {
+	if e.RetryAfter != 17*time.Second || e.Header.Get("request-id") != "req_9" || len(e.Message) > llm.MaxErrorText+3 {
 		t.Errorf("%s %v %d", e.RetryAfter, e.Header, len(e.Message))
 	}
 }

@@ -4,16 +4,11 @@ import (
 	"bytes"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/wire"
 )
-
-// maxErrorText bounds what is kept of an upstream's error text, in bytes.
-const maxErrorText = 2000
 
 // errorStatus are AWS's words with the status each is sent with. The first ones are Bedrock's own, the others those of its front.
 var errorStatus = map[string]int{
@@ -77,7 +72,7 @@ func (dialect) EncodeError(dst []byte, h http.Header, e *llm.Error) []byte {
 	if e.Upstream && isBody(e.Body) {
 		return append(dst, bytes.TrimSpace(e.Body)...)
 	}
-	return appendMessage(dst, messageOf(e))
+	return appendMessage(dst, e.FieldMessage())
 }
 
 func appendMessage(dst []byte, message string) []byte {
@@ -86,14 +81,6 @@ func appendMessage(dst []byte, message string) []byte {
 	w.str("message", message)
 	w.end('}')
 	return w.b
-}
-
-// messageOf names the field before what is wrong with it.
-func messageOf(e *llm.Error) string {
-	if e.Param == "" || e.Upstream || strings.Contains(e.Message, e.Param) {
-		return e.Message
-	}
-	return e.Param + ": " + e.Message
 }
 
 // isBody says whether body is an AWS error that may go to a client as it is.
@@ -110,7 +97,7 @@ func isBody(body []byte) bool {
 
 // EncodeStreamError frames the exception that ends a stream: one of the five that Bedrock's streams have.
 func (dialect) EncodeStreamError(dst []byte, e *llm.Error) []byte {
-	return wire.AppendException(dst, exceptionWord(e), appendMessage(nil, messageOf(e)))
+	return wire.AppendException(dst, exceptionWord(e), appendMessage(nil, e.FieldMessage()))
 }
 
 // exceptionWord is the member of ConverseStream's output that tells of an error.
@@ -153,7 +140,7 @@ var secretText = regexp.MustCompile(`\b(sk-|AKIA|ASIA|ABSK)[A-Za-z0-9_\-*.=+/]{2
 
 // DecodeError reads a non-2xx answer of Bedrock, see llm.Spoken. Body is a copy with credentials masked.
 func (dialect) DecodeError(status int, h http.Header, body []byte) *llm.Error {
-	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: retryAfter(h)}
+	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: llm.RetryAfter(h)}
 	body = secretText.ReplaceAll(bytes.TrimSpace(body), []byte("${1}***"))
 	var v struct {
 		Type     string  `json:"__type"`
@@ -178,16 +165,7 @@ func (dialect) DecodeError(status int, h http.Header, body []byte) *llm.Error {
 			e.Type = shortType(t)
 		}
 	}
-	if e.Message == "" {
-		e.Message = strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "\uFFFD")), " ")
-	}
-	if e.Message == "" || e.Message == "{}" {
-		e.Message = "the provider answered with status " + strconv.Itoa(status) + " and no text"
-		if e.Type != "" {
-			e.Message += ": " + e.Type
-		}
-	}
-	e.Message = cut(e.Message, maxErrorText)
+	e.Explain(body)
 	if id := h.Get("x-amzn-RequestId"); id != "" {
 		e.Header = http.Header{"X-Amzn-Requestid": {id}}
 	}
@@ -240,27 +218,4 @@ func classify(e *llm.Error) {
 	if strings.Contains(text, "content filtering policy") || strings.Contains(text, "content filter") {
 		e.Kind = llm.ErrPolicy
 	}
-}
-
-// retryAfter reads how long an upstream asks to wait: seconds or a date.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("retry-after")
-	if s, err := strconv.ParseFloat(v, 64); err == nil {
-		if s > 0 && s < 1e7 {
-			return time.Duration(s * float64(time.Second))
-		}
-		return 0
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(0, time.Until(t))
-	}
-	return 0
-}
-
-// cut shortens s to at most n bytes without splitting a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "..."
 }

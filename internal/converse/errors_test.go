@@ -75,6 +75,7 @@ func TestDecodeError(t *testing.T) {
 	f(503, "ServiceUnavailableException", `{"message":"m"}`, llm.ErrUnavailable, "ServiceUnavailableException", "m")
 	f(500, "", `{"Message":{"error":"deep"}}`, llm.ErrInternal, "", `{"error":"deep"}`)
 	f(502, "", "bad  gateway\n", llm.ErrInternal, "", "bad gateway")
+	f(502, "", "<html><head><title>t</title></head><body><h1>502  Bad\nGateway</h1></body></html>", llm.ErrInternal, "", "502 Bad Gateway")
 	f(404, "", "", llm.ErrNotFound, "", "the provider answered with status 404 and no text")
 	f(403, "", `{"message":"key ABSKabcdefgh is wrong"}`, llm.ErrPermission, "", "key ABSK*** is wrong")
 }

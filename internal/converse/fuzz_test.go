@@ -120,7 +120,7 @@ func FuzzDecodeError(f *testing.F) {
 	f.Add(500, "<html>")
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		e := Converse.DecodeError(status, nil, []byte(body))
-		if e.Message == "" || len(e.Message) > maxErrorText+3 {
+		if e.Message == "" || len(e.Message) > llm.MaxErrorText+3 {
 			t.Fatalf("message %q", e.Message)
 		}
 		if out := Converse.EncodeError(nil, nil, e); !valid(out) {

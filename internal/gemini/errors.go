@@ -31,7 +31,7 @@ const maxMessage = 512
 
 // DecodeError reads a non-2xx answer: an error object, an array of one (streams without alt=sse), or anything else.
 func (dialect) DecodeError(code int, header http.Header, body []byte) *llm.Error {
-	e := &llm.Error{Kind: llm.KindOf(code), Status: code, Upstream: true, RetryAfter: retryAfter(header)}
+	e := &llm.Error{Kind: llm.KindOf(code), Status: code, Upstream: true, RetryAfter: llm.RetryAfter(header)}
 	raw := bytes.TrimSpace(body)
 	if len(raw) > 0 && raw[0] == '[' {
 		if list := elements(raw); len(list) > 0 {
@@ -107,14 +107,6 @@ func classify(e *llm.Error, s *status) {
 	case "UNAVAILABLE":
 		e.Kind = llm.ErrUnavailable
 	}
-}
-
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if n, err := strconv.ParseFloat(v, 64); err == nil && n > 0 && n < 1e6 {
-		return time.Duration(n * float64(time.Second))
-	}
-	return 0
 }
 
 func plainMessage(code int, raw []byte) string {

@@ -44,6 +44,10 @@ func TestDecodeError(t *testing.T) {
 	if len(e.Message) != maxMessage || e.RetryAfter != 7*time.Second {
 		t.Errorf("%d %v", len(e.Message), e.RetryAfter)
 	}
+	later := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
+	if e := Generate.DecodeError(503, http.Header{"Retry-After": {later}}, nil); e.RetryAfter < 50*time.Minute {
+		t.Errorf("a date in an hour: wait %v", e.RetryAfter)
+	}
 }
 
 func TestEncodeError(t *testing.T) {

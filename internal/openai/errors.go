@@ -6,16 +6,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
 )
-
-// maxErrorText bounds what is kept of an upstream's error text, in bytes.
-const maxErrorText = 2000
 
 // lenient are the options for reading what an upstream sent: it is not ours to police, only to understand.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -102,20 +98,14 @@ func errorType(e *llm.Error) string {
 // decodeError reads the answer of an upstream that is not 2xx. It knows the shapes of OpenAI, Azure, Mistral, OpenRouter, FastAPI
 // servers, Gemini's compatible endpoint and Ollama; of anything else it keeps the text. Body is a copy with credentials masked.
 func decodeError(status int, h http.Header, body []byte) *llm.Error {
-	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: retryAfter(h)}
+	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: llm.RetryAfter(h)}
 	body = mask(bytes.TrimSpace(body))
 	var v any
 	if len(body) > 0 && json.Unmarshal(body, &v, lenient) == nil {
 		e.Body = body
 		readErrorValue(e, v)
 	}
-	if e.Message == "" {
-		e.Message = plainText(body)
-	}
-	if e.Message == "" {
-		e.Message = "the provider answered with status " + strconv.Itoa(status) + " and no text"
-	}
-	e.Message = cut(e.Message, maxErrorText)
+	e.Explain(body)
 	classify(e)
 	return e
 }
@@ -273,31 +263,9 @@ func containsAny(s string, words []string) bool {
 	return false
 }
 
-// retryAfter reads how long an upstream asks to wait: milliseconds (OpenAI), seconds or a date.
-func retryAfter(h http.Header) time.Duration {
-	if ms, err := strconv.ParseFloat(h.Get("retry-after-ms"), 64); err == nil && ms > 0 && ms < 1e10 {
-		return time.Duration(ms * float64(time.Millisecond))
-	}
-	v := h.Get("retry-after")
-	if s, err := strconv.ParseFloat(v, 64); err == nil {
-		if s > 0 && s < 1e7 {
-			return time.Duration(s * float64(time.Second))
-		}
-		return 0
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		if d := time.Until(t); d > 0 {
-			return d
-		}
-	}
-	return 0
-}
-
 var (
 	secretText = regexp.MustCompile(`\b(sk-|gsk_|xai-|AIza|key-)[A-Za-z0-9_\-*.]{2,}[A-Za-z0-9]`)
 	keyQuoted  = regexp.MustCompile(`(?i)(api key provided: )[^\s".,]+`)
-	htmlHidden = regexp.MustCompile(`(?is)<(script|style|head)\b.*?</(script|style|head)>`)
-	htmlTag    = regexp.MustCompile(`<[^>]*>`)
 )
 
 // mask copies body without the credentials that providers quote back at whoever sent a wrong one: here that is the gateway's own.
@@ -305,23 +273,6 @@ func mask(body []byte) []byte {
 	out := keyQuoted.ReplaceAll(body, []byte("${1}***"))
 	out = secretText.ReplaceAll(out, []byte("${1}***"))
 	return bytes.Clone(out)
-}
-
-// plainText is what a person would read of an error page.
-func plainText(body []byte) string {
-	if bytes.HasPrefix(body, []byte("<")) {
-		body = htmlHidden.ReplaceAll(body, nil)
-		body = htmlTag.ReplaceAll(body, []byte(" "))
-	}
-	return strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "�")), " ")
-}
-
-// cut shortens s to at most n bytes without splitting a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "..."
 }
 
 // appendString appends s as a JSON string. Bytes that are not UTF-8 become the replacement character, which is what the ignored error

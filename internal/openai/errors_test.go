@@ -133,7 +133,7 @@ func FuzzDecodeError(f *testing.F) {
 	f.Add(500, "<html><head></head>x</html>")
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		e := decodeError(status, nil, []byte(body))
-		if e.Message == "" || len(e.Message) > maxErrorText+3 {
+		if e.Message == "" || len(e.Message) > llm.MaxErrorText+3 {
 			t.Errorf("message of %d bytes", len(e.Message))
 		}
 		if out := appendError(nil, e); !jsontext.Value(out).IsValid() {

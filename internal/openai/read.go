@@ -209,7 +209,7 @@ func kindWord(k jsontext.Kind) string {
 // unread makes the error for an upstream's answer that is not the dialect's. LiteLLM answers 500 here, not 502.
 func unread(body []byte, err error) *llm.Error {
 	e := &llm.Error{Kind: llm.ErrUpstream, Status: 500, Upstream: true, Cause: err}
-	e.Message = "the provider's answer is not a valid response: " + cut(plainText(mask(body[:min(len(body), 500)])), 200)
+	e.Message = "the provider's answer is not a valid response: " + llm.Cut(llm.PlainText(mask(body[:min(len(body), 500)])), 200)
 	if len(body) == 0 {
 		e.Message = "the provider's answer is empty"
 	}
