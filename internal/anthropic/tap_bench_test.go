@@ -29,6 +29,11 @@ func TestTap_chars(t *testing.T) {
 	if m := tap.Frame(deltaFrame); m != llm.MarkContent || tap.Seen().Chars != int64(len(" weather in Florence\nis \"40\"")) {
 		t.Errorf("marks %b, %d bytes", m, tap.Seen().Chars)
 	}
+	escaped := Messages.NewTap()
+	escaped.Frame(llm.Frame{Type: "content_block_delta", Data: []byte(`{"index":0,"delta":{"type":"text_delta","text":"\u00e9"}}`)})
+	if n := escaped.Seen().Chars; n != 2 {
+		t.Errorf("an escaped letter counts %d bytes", n)
+	}
 	f := func(typ, data string, want llm.Mark) {
 		t.Helper()
 		if got := Messages.NewTap().Frame(llm.Frame{Type: typ, Data: []byte(data)}); got != want {

@@ -195,6 +195,7 @@ func TestTap_content(t *testing.T) {
 	}
 	f(`messageStart {"role":"assistant","p":"abc"}`, 0, 0)
 	f(`contentBlockDelta {"contentBlockIndex":0,"delta":{"text":"a\"b"},"p":"abcdef"}`, llm.MarkContent, 3)
+	f(`contentBlockDelta {"contentBlockIndex":0,"delta":{"text":"\u00e9"}}`, llm.MarkContent, 2)
 	f(`contentBlockDelta {"contentBlockIndex":0,"delta":{"text":""},"p":"abcdef"}`, 0, 0)
 	f(`contentBlockDelta {"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}`, llm.MarkContent, 2)
 	f(`contentBlockDelta {"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"x"}}}`, 0, 0)

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // NewTap starts watching one spliced answer.
@@ -46,32 +47,8 @@ func (t *respTap) Frame(f llm.Frame) llm.Mark {
 		return t.untyped(data)
 	}
 	if strings.HasSuffix(kind, ".delta") {
-		t.seen.Chars += respDeltaLen(data)
+		t.seen.Chars += wire.TextIn(data, `"delta":`)
 		return llm.MarkContent
-	}
-	return 0
-}
-
-// respDeltaLen is the length of the delta's text as it stands in JSON. A quote inside a string is escaped, so that the member's name
-// cannot be met in a text.
-func respDeltaLen(data []byte) int64 {
-	const name = `"delta":`
-	i := bytes.Index(data, []byte(name))
-	if i < 0 {
-		return 0
-	}
-	rest := bytes.TrimLeft(data[i+len(name):], " ")
-	if len(rest) == 0 || rest[0] != '"' {
-		return 0
-	}
-	rest = rest[1:]
-	for n := 0; n < len(rest); n++ {
-		switch rest[n] {
-		case '\\':
-			n++
-		case '"':
-			return int64(n)
-		}
 	}
 	return 0
 }

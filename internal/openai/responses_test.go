@@ -480,14 +480,14 @@ func TestResponses_tapMarks(t *testing.T) {
 		}
 	}
 	f("response.created", `{"type":"response.created","response":{"id":"r1","model":"m"}}`, 0)
-	f("response.output_text.delta", `{"type":"response.output_text.delta","delta":"a\"bc"}`, llm.MarkContent)
+	f("response.output_text.delta", `{"type":"response.output_text.delta","delta":"a\"\u00e9"}`, llm.MarkContent)
 	f("", `{"delta": "hello","type":"response.reasoning_text.delta"}`, llm.MarkContent)
 	f("response.output_text.done", `{"type":"response.output_text.done","text":"abc"}`, 0)
 	f("response.output_item.added", `{"type":"response.output_item.added","item":{"type":"function_call"}}`, 0)
 	f("response.something.new", `{"type":"response.something.new"}`, 0)
 	f("", `[DONE]`, 0)
 	f("", `<html>`, llm.MarkBad)
-	if s := tap.Seen(); s.ID != "r1" || s.Model != "m" || s.Chars != 10 || s.ToolCalls != 1 {
+	if s := tap.Seen(); s.ID != "r1" || s.Model != "m" || s.Chars != 9 || s.ToolCalls != 1 {
 		t.Errorf("%+v", s)
 	}
 	f("response.incomplete", `{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"usage":{"input_tokens":3,"output_tokens":4,"total_tokens":7}}}`, llm.MarkEnd)

@@ -2,12 +2,12 @@ package openai
 
 import (
 	"bytes"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // NewTap implements llm.Spoken.
@@ -81,7 +81,7 @@ func (l *length) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if err == nil && v.Kind() != 'n' {
 		*l = length(len(v))
 		if v.Kind() == '"' {
-			n, _ := textLength(v[1:])
+			n, _ := wire.TextLength(v[1:])
 			*l = length(n)
 		}
 	}
@@ -181,13 +181,13 @@ func (t *tap) alike(data []byte) (n int64, ok bool) {
 	if t.before == nil || !bytes.HasPrefix(data, t.before) {
 		return 0, false
 	}
-	n, end := textLength(data[len(t.before):])
+	n, end := wire.TextLength(data[len(t.before):])
 	if end < 0 {
 		return 0, false
 	}
 	rest, pads := bytes.CutPrefix(data[len(t.before)+end:], t.after)
 	if pads && len(rest) > 0 && bytes.HasSuffix(t.after, keyObfuscation) {
-		_, end = textLength(rest)
+		_, end = wire.TextLength(rest)
 		return n, end >= 0 && string(rest[end:]) == `"}`
 	}
 	return n, pads && len(rest) == 0
@@ -208,7 +208,7 @@ func (t *tap) learn(data []byte) (n int64) {
 			if !ok || len(v) < 2 || v[0] != '"' {
 				continue
 			}
-			length, end := textLength(v[1:])
+			length, end := wire.TextLength(v[1:])
 			if length == 0 || end < 0 {
 				continue
 			}
@@ -233,42 +233,6 @@ func (t *tap) learn(data []byte) (n int64) {
 		t.before, t.after = nil, nil
 	}
 	return n
-}
-
-// textLength is the length of a JSON string's text up to its closing quote, in bytes of UTF-8, and where that quote stands, -1 if
-// nowhere.
-func textLength(b []byte) (n int64, end int) {
-	for i := 0; i < len(b); i++ {
-		switch {
-		case b[i] == '"':
-			return n, i
-		case b[i] == '\\' && i+5 < len(b) && b[i+1] == 'u':
-			n += int64(unicodeLength(b[i+2 : i+6]))
-			i += 5
-		case b[i] == '\\':
-			n++
-			i++
-		default:
-			n++
-		}
-	}
-	return n, -1
-}
-
-func unicodeLength(hex []byte) int {
-	r := rune(0)
-	for _, c := range hex {
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		default:
-			r = r<<4 | rune(c|0x20-'a'+10)&15
-		}
-	}
-	if r >= 0xd800 && r < 0xe000 {
-		return 2 // half of a pair, which is four bytes
-	}
-	return utf8.RuneLen(r)
 }
 
 // decode looks into a frame that promised something.
