@@ -10,10 +10,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/weir-gateway/weir/internal/fleet"
 )
@@ -49,7 +45,8 @@ if [ -n "$disk" ]; then
 fi
 `
 
-func (w *work) templateData(spec fleet.Spec, kind machine) *launchTemplate {
+// templateData is what an instance is started from.
+func (w *work) templateData(spec fleet.Spec, kind machine) params {
 	image := w.o.AMI
 	if image == "" {
 		variant := ""
@@ -61,41 +58,99 @@ func (w *work) templateData(spec fleet.Spec, kind machine) *launchTemplate {
 		}
 		image = "resolve:ssm:/aws/service/ecs/optimized-ami/amazon-linux-2023" + variant + "/recommended/image_id"
 	}
-	return &launchTemplate{
-		image: image, instanceType: aws.ToString(spec.InstanceType), securityGroups: w.o.SecurityGroups, profileARN: w.o.InstanceProfileARN,
-		userData: base64.StdEncoding.EncodeToString(fmt.Appendf(nil, boot, clusterName(w.o.Cluster), kind.gpus > 0)), volume: volume(&spec.Definition),
-		tags: []ec2Tag{{tagModel, tagOf(w.id)}, {tagOwner, w.o.NamePrefix}, {"Name", w.name}},
+	script := fmt.Appendf(nil, boot, clusterName(w.o.Cluster), kind.gpus > 0)
+	data := params{
+		"ImageId": image, "InstanceType": aws.ToString(spec.InstanceType), "UserData": base64.StdEncoding.EncodeToString(script), "SecurityGroupId": w.o.SecurityGroups,
+		"MetadataOptions": params{"HttpTokens": "required", "HttpPutResponseHopLimit": 2}, "Monitoring": params{"Enabled": true},
+		"BlockDeviceMapping": []params{{"DeviceName": "/dev/xvda", "Ebs": params{"Encrypted": true, "VolumeSize": volume(&spec.Definition), "VolumeType": "gp3", "DeleteOnTermination": true}}},
+		"TagSpecification":   []params{{"ResourceType": "instance", "Tag": w.ec2Tags()}, {"ResourceType": "volume", "Tag": w.ec2Tags()}},
 	}
+	if w.o.InstanceProfileARN != "" {
+		data["IamInstanceProfile"] = params{"Arn": w.o.InstanceProfileARN}
+	}
+	return data
+}
+
+func (w *work) ec2Tags() []params {
+	return append(w.elbTags(), params{"Key": "Name", "Value": w.name})
 }
 
 // template makes the launch template, and a new version when what it says should be something else. A version carries the digest of what it says.
 func (w *work) template(ctx context.Context, spec fleet.Spec, kind machine) error {
-	data := w.templateData(spec, kind)
-	sum := sha256.Sum256([]byte(strings.Join([]string{data.image, data.instanceType, strings.Join(data.securityGroups, ","), data.userData, data.profileARN,
-		fmt.Sprint(data.volume)}, "\n")))
-	digest := hex.EncodeToString(sum[:8])
-	latest, there, err := w.ec2.templateDigest(ctx, w.name)
+	in := params{"LaunchTemplateName": w.name, "LaunchTemplateData": w.templateData(spec, kind)}
+	body, err := ec2API.encode("", in)
 	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	digest := hex.EncodeToString(sum[:8])
+	in["VersionDescription"] = digest
+	var have struct {
+		Versions []struct {
+			Description string `xml:"versionDescription"`
+		} `xml:"launchTemplateVersionSet>item"`
+	}
+	err = w.call(ctx, ec2API, "DescribeLaunchTemplateVersions", params{"LaunchTemplateName": w.name, "LaunchTemplateVersion": []string{"$Latest"}}, &have)
+	if err != nil && !is(err, noTemplate...) {
 		return fmt.Errorf("launch template: %w", err)
 	}
-	if there && latest == digest {
+	if err == nil && len(have.Versions) > 0 {
+		if have.Versions[0].Description == digest {
+			return nil
+		}
+		return asked("launch template", w.call(ctx, ec2API, "CreateLaunchTemplateVersion", in, nil))
+	}
+	in["TagSpecification"] = []params{{"ResourceType": "launch-template", "Tag": w.ec2Tags()}}
+	err = w.call(ctx, ec2API, "CreateLaunchTemplate", in, nil)
+	if is(err, "InvalidLaunchTemplateName.AlreadyExistsException") {
 		return nil
 	}
-	return asked("launch template", w.ec2.makeTemplate(ctx, w.name, digest, data, there))
+	return asked("launch template", err)
+}
+
+// removeTemplate takes the launch template away, if there is one.
+func (w *work) removeTemplate(ctx context.Context) error {
+	var have struct {
+		Names []string `xml:"launchTemplates>item>launchTemplateName"`
+	}
+	err := w.call(ctx, ec2API, "DescribeLaunchTemplates", params{"LaunchTemplateName": []string{w.name}}, &have)
+	if err == nil && len(have.Names) > 0 {
+		err = w.call(ctx, ec2API, "DeleteLaunchTemplate", params{"LaunchTemplateName": w.name}, nil)
+	}
+	if is(err, noTemplate...) {
+		return nil
+	}
+	return err
 }
 
 var noTemplate = []string{"InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.NotFoundException"}
 
+type scalingGroup struct {
+	ARN      string `xml:"AutoScalingGroupARN"`
+	Status   string // set while it is being deleted
+	MaxSize  int64
+	Desired  int64                         `xml:"DesiredCapacity"`
+	Cooldown int64                         `xml:"DefaultCooldown"`
+	WarmUp   *int64                        `xml:"DefaultInstanceWarmup"`
+	Tags     []struct{ Key, Value string } `xml:"Tags>member"`
+}
+
+// scalingGroups is an answer that lists some, from where another call goes on.
+type scalingGroups struct {
+	All       []scalingGroup `xml:"AutoScalingGroups>member"`
+	NextToken string
+}
+
 // groupOfInstances finds the Auto Scaling group, nil if there is none.
-func (w *work) groupOfInstances(ctx context.Context) (*astypes.AutoScalingGroup, error) {
-	out, err := w.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{w.name}})
-	if err != nil {
+func (w *work) groupOfInstances(ctx context.Context) (*scalingGroup, error) {
+	var out scalingGroups
+	if err := w.call(ctx, asgAPI, "DescribeAutoScalingGroups", params{"AutoScalingGroupNames": []string{w.name}}, &out); err != nil {
 		return nil, fmt.Errorf("autoscaling group: %w", err)
 	}
-	if len(out.AutoScalingGroups) == 0 {
+	if len(out.All) == 0 {
 		return nil, nil
 	}
-	return &out.AutoScalingGroups[0], nil
+	return &out.All[0], nil
 }
 
 // instances makes the Auto Scaling group, empty: its capacity provider sets how many instances it has. One more than the model may have
@@ -105,20 +160,19 @@ func (w *work) instances(ctx context.Context, spec fleet.Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	most, cooldown, warmup := int32(spec.Replicas)+1, int32(0), int32(0)
+	most, cooldown, warmup := spec.Replicas+1, int64(0), int64(0)
 	if a := spec.AutoScaling; a != nil {
-		most, cooldown, warmup = int32(max(a.MaxCapacity, spec.Replicas))+1, int32(a.Cooldown), int32(a.DefaultInstanceWarmup)
+		most, cooldown, warmup = max(a.MaxCapacity, spec.Replicas)+1, a.Cooldown, a.DefaultInstanceWarmup
 	}
-	template := &astypes.LaunchTemplateSpecification{LaunchTemplateName: &w.name, Version: aws.String("$Latest")}
 	if group == nil {
-		in := &autoscaling.CreateAutoScalingGroupInput{
-			AutoScalingGroupName: &w.name, MinSize: aws.Int32(0), MaxSize: &most, DesiredCapacity: aws.Int32(0), DefaultCooldown: &cooldown, DefaultInstanceWarmup: &warmup,
-			LaunchTemplate: template, VPCZoneIdentifier: aws.String(strings.Join(w.o.Subnets, ",")),
+		in := params{"AutoScalingGroupName": w.name, "MinSize": 0, "MaxSize": most, "DesiredCapacity": 0, "DefaultCooldown": cooldown, "DefaultInstanceWarmup": warmup,
+			"LaunchTemplate": params{"LaunchTemplateName": w.name, "Version": "$Latest"}, "VPCZoneIdentifier": strings.Join(w.o.Subnets, ",")}
+		tags := w.elbTags()
+		for _, t := range tags {
+			t["PropagateAtLaunch"], t["ResourceId"], t["ResourceType"] = true, w.name, "auto-scaling-group"
 		}
-		for key, value := range w.tags() {
-			in.Tags = append(in.Tags, astypes.Tag{Key: &key, Value: &value, PropagateAtLaunch: aws.Bool(true), ResourceId: &w.name, ResourceType: aws.String("auto-scaling-group")})
-		}
-		if _, err := w.asg.CreateAutoScalingGroup(ctx, in); err != nil && !is(err, "AlreadyExists", "AlreadyExistsFault") {
+		in["Tags"] = tags
+		if err := w.call(ctx, asgAPI, "CreateAutoScalingGroup", in, nil); err != nil && !is(err, "AlreadyExists", "AlreadyExistsFault") {
 			return "", asked("Auto Scaling group", err)
 		}
 		if group, err = w.groupOfInstances(ctx); err != nil {
@@ -128,27 +182,40 @@ func (w *work) instances(ctx context.Context, spec fleet.Spec) (string, error) {
 			return "", fmt.Errorf("autoscaling group: %s is made and not to be seen yet", w.name)
 		}
 	}
-	if aws.ToString(group.Status) != "" {
-		return "", fmt.Errorf("autoscaling group: %s", aws.ToString(group.Status)) // it is being deleted
+	if group.Status != "" {
+		return "", fmt.Errorf("autoscaling group: %s", group.Status) // it is being deleted
 	}
-	if aws.ToInt32(group.MaxSize) != most || aws.ToInt32(group.DefaultCooldown) != cooldown || aws.ToInt32(group.DefaultInstanceWarmup) != warmup && group.DefaultInstanceWarmup != nil {
-		_, err := w.asg.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &w.name, MaxSize: &most, DefaultCooldown: &cooldown, DefaultInstanceWarmup: &warmup})
+	if group.MaxSize != most || group.Cooldown != cooldown || group.WarmUp != nil && *group.WarmUp != warmup {
+		err := w.call(ctx, asgAPI, "UpdateAutoScalingGroup", params{"AutoScalingGroupName": w.name, "MaxSize": most, "DefaultCooldown": cooldown, "DefaultInstanceWarmup": warmup}, nil)
 		if err != nil {
 			return "", asked("Auto Scaling group", err)
 		}
 	}
-	return aws.ToString(group.AutoScalingGroupARN), nil
+	return group.ARN, nil
+}
+
+type capacityProvider struct {
+	Name         string `json:"name"`
+	Status       string `json:"status"`
+	UpdateStatus string `json:"updateStatus"`
+	Group        *struct {
+		Scaling struct {
+			WarmUp int64 `json:"instanceWarmupPeriod"`
+		} `json:"managedScaling"`
+	} `json:"autoScalingGroupProvider"`
 }
 
 // providerOf finds the capacity provider, nil if there is none.
-func (w *work) providerOf(ctx context.Context) (*ecstypes.CapacityProvider, error) {
-	out, err := w.ecs.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{w.name}})
-	if err != nil {
+func (w *work) providerOf(ctx context.Context) (*capacityProvider, error) {
+	var out struct {
+		All []capacityProvider `json:"capacityProviders"`
+	}
+	if err := w.call(ctx, ecsAPI, "DescribeCapacityProviders", params{"capacityProviders": []string{w.name}}, &out); err != nil {
 		return nil, fmt.Errorf("capacity provider: %w", err)
 	}
-	for i, p := range out.CapacityProviders {
-		if aws.ToString(p.Name) == w.name && p.Status != ecstypes.CapacityProviderStatusInactive {
-			return &out.CapacityProviders[i], nil
+	for i, p := range out.All {
+		if p.Name == w.name && p.Status != statusInactive {
+			return &out.All[i], nil
 		}
 	}
 	return nil, nil
@@ -157,24 +224,23 @@ func (w *work) providerOf(ctx context.Context) (*ecstypes.CapacityProvider, erro
 func (w *work) provider(ctx context.Context, spec fleet.Spec, group string) error {
 	warmup := int64(300)
 	if spec.AutoScaling != nil {
-		warmup = spec.AutoScaling.Metric.EstimatedInstanceWarmup
+		warmup = within(spec.AutoScaling.Metric.EstimatedInstanceWarmup, 0, 10000)
 	}
-	managed := &ecstypes.ManagedScaling{Status: ecstypes.ManagedScalingStatusEnabled, TargetCapacity: aws.Int32(100), InstanceWarmupPeriod: within(warmup, 0, 10000)}
+	managed := params{"status": "ENABLED", "targetCapacity": 100, "instanceWarmupPeriod": warmup}
 	have, err := w.providerOf(ctx)
 	if err != nil {
 		return err
 	}
 	if have == nil {
-		_, err := w.ecs.CreateCapacityProvider(ctx, &ecs.CreateCapacityProviderInput{Name: &w.name, Tags: w.ecsTags(0), AutoScalingGroupProvider: &ecstypes.AutoScalingGroupProvider{
-			AutoScalingGroupArn: &group, ManagedScaling: managed, ManagedDraining: ecstypes.ManagedDrainingEnabled, ManagedTerminationProtection: ecstypes.ManagedTerminationProtectionDisabled}})
+		err := w.call(ctx, ecsAPI, "CreateCapacityProvider", params{"name": w.name, "tags": w.ecsTags(0), "autoScalingGroupProvider": params{
+			"autoScalingGroupArn": group, "managedScaling": managed, "managedDraining": "ENABLED", "managedTerminationProtection": "DISABLED"}}, nil)
 		if err != nil && strings.Contains(err.Error(), "already exists") {
 			err = nil
 		}
 		return asked("capacity provider", err)
 	}
-	if p := have.AutoScalingGroupProvider; p == nil || p.ManagedScaling == nil || aws.ToInt32(p.ManagedScaling.InstanceWarmupPeriod) != *managed.InstanceWarmupPeriod {
-		_, err := w.ecs.UpdateCapacityProvider(ctx, &ecs.UpdateCapacityProviderInput{Name: &w.name, AutoScalingGroupProvider: &ecstypes.AutoScalingGroupProviderUpdate{ManagedScaling: managed}})
-		return asked("capacity provider", err)
+	if have.Group == nil || have.Group.Scaling.WarmUp != warmup {
+		return asked("capacity provider", w.call(ctx, ecsAPI, "UpdateCapacityProvider", params{"name": w.name, "autoScalingGroupProvider": params{"managedScaling": managed}}, nil))
 	}
 	return nil
 }
@@ -183,28 +249,30 @@ func (w *work) provider(ctx context.Context, spec fleet.Spec, group string) erro
 func (w *work) attach(ctx context.Context, known bool) error {
 	w.providers.Lock()
 	defer w.providers.Unlock()
-	out, err := w.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{w.o.Cluster}})
-	if err != nil {
+	var out struct {
+		Clusters []struct {
+			Status    string   `json:"status"`
+			Providers []string `json:"capacityProviders"`
+			Usual     []params `json:"defaultCapacityProviderStrategy"`
+		} `json:"clusters"`
+	}
+	if err := w.call(ctx, ecsAPI, "DescribeClusters", params{"clusters": []string{w.o.Cluster}}, &out); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	if len(out.Clusters) == 0 || aws.ToString(out.Clusters[0].Status) != "ACTIVE" {
+	if len(out.Clusters) == 0 || out.Clusters[0].Status != statusActive {
 		if !known {
 			return nil
 		}
 		return &fault{words: "there is no cluster " + w.o.Cluster}
 	}
 	c := out.Clusters[0]
-	if slices.Contains(c.CapacityProviders, w.name) == known {
+	if slices.Contains(c.Providers, w.name) == known {
 		return nil
 	}
-	list := slices.DeleteFunc(slices.Clone(c.CapacityProviders), func(n string) bool { return n == w.name })
+	list := slices.DeleteFunc(slices.Clone(c.Providers), func(n string) bool { return n == w.name })
 	if known {
 		list = append(list, w.name)
 	}
-	usual := c.DefaultCapacityProviderStrategy
-	if usual == nil {
-		usual = []ecstypes.CapacityProviderStrategyItem{}
-	}
-	_, err = w.ecs.PutClusterCapacityProviders(ctx, &ecs.PutClusterCapacityProvidersInput{Cluster: &w.o.Cluster, CapacityProviders: list, DefaultCapacityProviderStrategy: usual})
-	return asked("cluster's capacity providers", err)
+	in := params{"cluster": w.o.Cluster, "capacityProviders": list, "defaultCapacityProviderStrategy": c.Usual}
+	return asked("cluster's capacity providers", w.call(ctx, ecsAPI, "PutClusterCapacityProviders", in, nil))
 }

@@ -103,7 +103,23 @@ type cloud struct {
 	*scheduler
 	o    Options
 	host *Host // by which the test itself looks, past all faults
+	sdk  sdk   // likewise
 	vpc  string
+}
+
+// sdk is AWS's own client, by which tests look at what the host's calls did.
+type sdk struct {
+	ecs     *ecs.Client
+	elb     *elb.Client
+	asg     *autoscaling.Client
+	ec2     *ec2.Client
+	scaling *applicationautoscaling.Client
+	logs    *cloudwatchlogs.Client
+}
+
+// official gives AWS's own client of the account that a host works on.
+func official(h *Host) sdk {
+	return sdk{ecs.NewFromConfig(h.cfg), elb.NewFromConfig(h.cfg), autoscaling.NewFromConfig(h.cfg), ec2.NewFromConfig(h.cfg), applicationautoscaling.NewFromConfig(h.cfg), cloudwatchlogs.NewFromConfig(h.cfg)}
 }
 
 // newCloud makes an empty account with a cluster, a network and a load balancer to share. It gives nil where moto is not installed.
@@ -129,31 +145,37 @@ func newCloud(t *testing.T) *cloud {
 	if c.host, err = New(ctx, c.o); err != nil {
 		t.Fatal(err)
 	}
+	c.sdk = official(c.host)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	vpc, err := ec2.NewFromConfig(c.host.ec2.cfg).CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")})
+	vpc, err := c.sdk.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")})
 	must(err)
 	c.vpc = *vpc.Vpc.VpcId
 	c.o.Subnets = nil
 	for i, zone := range []string{"a", "b"} {
-		subnet, err := ec2.NewFromConfig(c.host.ec2.cfg).CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: &c.vpc, CidrBlock: aws.String("10.0." + string(rune('0'+i)) + ".0/24"), AvailabilityZone: aws.String(c.o.Region + zone)})
+		subnet, err := c.sdk.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: &c.vpc, CidrBlock: aws.String("10.0." + string(rune('0'+i)) + ".0/24"), AvailabilityZone: aws.String(c.o.Region + zone)})
 		must(err)
 		c.o.Subnets = append(c.o.Subnets, *subnet.Subnet.SubnetId)
 	}
-	group, err := ec2.NewFromConfig(c.host.ec2.cfg).CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("models"), Description: aws.String("models"), VpcId: &c.vpc})
+	group, err := c.sdk.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("models"), Description: aws.String("models"), VpcId: &c.vpc})
 	must(err)
 	c.o.SecurityGroups = []string{*group.GroupId}
-	_, err = c.host.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: &c.o.Cluster})
+	_, err = c.sdk.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: &c.o.Cluster})
 	must(err)
-	lb, err := c.host.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{Name: aws.String("shared"), Subnets: c.o.Subnets, SecurityGroups: c.o.SecurityGroups, Scheme: elbtypes.LoadBalancerSchemeEnumInternal})
+	lb, err := c.sdk.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{Name: aws.String("shared"), Subnets: c.o.Subnets, SecurityGroups: c.o.SecurityGroups, Scheme: elbtypes.LoadBalancerSchemeEnumInternal})
 	must(err)
 	c.o.LoadBalancerARN = *lb.LoadBalancers[0].LoadBalancerArn
-	c.scheduler = newScheduler(transport, c.host)
+	c.scheduler = newScheduler(transport, c.sdk)
 	c.o.HTTP = &http.Client{Transport: c.scheduler}
+	t.Cleanup(func() {
+		for _, wrong := range c.misspelled {
+			t.Error(wrong)
+		}
+	})
 	return c
 }
 
@@ -174,7 +196,7 @@ func (c *cloud) open(t *testing.T, faults func(http.RoundTripper) http.RoundTrip
 // left names everything that the account holds under a model's name, asked of moto itself.
 func (c *cloud) left(t *testing.T, id string) []string {
 	t.Helper()
-	ctx, h, name := context.Background(), c.host, c.host.nameOf(id)
+	ctx, name := context.Background(), c.host.nameOf(id)
 	var out []string
 	add := func(kind string, names ...string) {
 		for _, n := range names {
@@ -189,7 +211,7 @@ func (c *cloud) left(t *testing.T, id string) []string {
 			t.Fatal(err)
 		}
 	}
-	services, err := h.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &c.o.Cluster, Services: []string{name}})
+	services, err := c.sdk.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &c.o.Cluster, Services: []string{name}})
 	must(err)
 	for _, s := range services.Services {
 		if *s.Status == "ACTIVE" {
@@ -197,61 +219,66 @@ func (c *cloud) left(t *testing.T, id string) []string {
 		}
 	}
 	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive} {
-		defs, err := h.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{Status: status})
+		defs, err := c.sdk.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{Status: status})
 		must(err)
 		for _, arn := range defs.TaskDefinitionArns {
 			// moto goes on listing what was deleted; whether it was, its description tells.
-			d, err := h.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
+			d, err := c.sdk.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &arn})
 			if err == nil && d.TaskDefinition.Status != types.TaskDefinitionStatusDeleteInProgress {
 				add("task definition", arn)
 			}
 		}
 	}
-	clusters, err := h.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{c.o.Cluster}})
+	clusters, err := c.sdk.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{c.o.Cluster}})
 	must(err)
 	add("cluster's capacity provider", clusters.Clusters[0].CapacityProviders...)
-	providers, err := h.ecs.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name}})
+	providers, err := c.sdk.ecs.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name}})
 	must(err)
 	for _, p := range providers.CapacityProviders {
 		add("capacity provider", *p.Name)
 	}
-	groups, err := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
+	groups, err := c.sdk.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
 	must(err)
 	for _, g := range groups.TargetGroups {
 		add("target group", *g.TargetGroupArn)
 	}
-	balancers, err := h.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
+	balancers, err := c.sdk.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
 	must(err)
 	for _, b := range balancers.LoadBalancers {
 		add("load balancer", *b.LoadBalancerArn)
-		listeners, err := h.elb.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
+		listeners, err := c.sdk.elb.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
 		must(err)
 		for _, l := range listeners.Listeners {
-			rules, err := h.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: l.ListenerArn})
+			rules, err := c.sdk.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: l.ListenerArn})
 			must(err)
 			for _, r := range rules.Rules {
 				for _, condition := range r.Conditions {
-					add("rule", values(condition)...)
+					if condition.PathPatternConfig != nil {
+						add("rule", condition.PathPatternConfig.Values...)
+					}
+					if condition.HostHeaderConfig != nil {
+						add("rule", condition.HostHeaderConfig.Values...)
+					}
 				}
 			}
 		}
 	}
-	scaling, err := h.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{})
+	scaling, err := c.sdk.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{})
 	must(err)
 	for _, g := range scaling.AutoScalingGroups {
 		add("Auto Scaling group", *g.AutoScalingGroupName)
 	}
-	templates, err := ec2.NewFromConfig(h.ec2.cfg).DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{})
+	templates, err := c.sdk.ec2.DescribeLaunchTemplates(ctx, &ec2.DescribeLaunchTemplatesInput{})
 	must(err)
 	for _, l := range templates.LaunchTemplates {
 		add("launch template", *l.LaunchTemplateName)
 	}
-	logs, err := h.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	logs, err := c.sdk.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
 	must(err)
 	for _, g := range logs.LogGroups {
 		add("log group", *g.LogGroupName)
 	}
-	targets, err := h.scaling.DescribeScalableTargets(ctx, &applicationautoscaling.DescribeScalableTargetsInput{ServiceNamespace: astypes.ServiceNamespaceEcs})
+	targets, err := c.sdk.scaling.DescribeScalableTargets(ctx, &applicationautoscaling.DescribeScalableTargetsInput{ServiceNamespace: astypes.ServiceNamespaceEcs})
 	must(err)
 	for _, s := range targets.ScalableTargets {
 		add("scalable target", *s.ResourceId)

@@ -1,9 +1,10 @@
 // Package ecs runs model servers as services of Amazon ECS: per model a log group, task definitions, a target group behind a load balancer,
 // a service, and on EC2 the capacity under it. What exists is found by name and tag, never remembered, so any gateway may go on at any point.
-// It imports fleet and the AWS SDK alone; app wires it. Not on the hot path.
+// It imports fleet and of the AWS SDK what finds credentials and signs; app wires it. Not on the hot path.
 package ecs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
-	"github.com/aws/smithy-go"
 
 	"github.com/weir-gateway/weir/internal/fleet"
 )
@@ -63,13 +58,8 @@ type Options struct {
 
 // Host is a fleet.Host. Safe for concurrent use.
 type Host struct {
-	o       Options
-	ecs     *ecs.Client
-	elb     *elasticloadbalancingv2.Client
-	asg     *autoscaling.Client
-	ec2     *ec2Client
-	scaling *applicationautoscaling.Client
-	logs    *cloudwatchlogs.Client
+	caller
+	o Options
 
 	mu          sync.Mutex
 	models      map[string]*model
@@ -87,11 +77,8 @@ type model struct {
 
 // New makes the host. Nothing is asked of AWS before the first call.
 func New(ctx context.Context, o Options) (*Host, error) {
-	o.NamePrefix, o.LogGroupPrefix = or(o.NamePrefix, "weir"), or(o.LogGroupPrefix, "/weir/models/")
-	o.WeightsImage = or(o.WeightsImage, "public.ecr.aws/aws-cli/aws-cli:latest")
-	if o.ListenerPort == 0 {
-		o.ListenerPort = 80
-	}
+	o.NamePrefix, o.LogGroupPrefix = cmp.Or(o.NamePrefix, "weir"), cmp.Or(o.LogGroupPrefix, "/weir/models/")
+	o.WeightsImage, o.ListenerPort = cmp.Or(o.WeightsImage, "public.ecr.aws/aws-cli/aws-cli:latest"), cmp.Or(o.ListenerPort, 80)
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -108,11 +95,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 		return nil, err
 	}
 	o.Region = cfg.Region
-	return &Host{
-		o: o, ecs: ecs.NewFromConfig(cfg), elb: elasticloadbalancingv2.NewFromConfig(cfg), asg: autoscaling.NewFromConfig(cfg), ec2: &ec2Client{cfg: cfg, signer: v4.NewSigner(), now: o.Now},
-		scaling: applicationautoscaling.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
-		models: map[string]*model{}, generations: map[string]int64{},
-	}, nil
+	return &Host{o: o, caller: caller{cfg: cfg, signer: v4.NewSigner(), now: o.Now}, models: map[string]*model{}, generations: map[string]int64{}}, nil
 }
 
 // settings are the SDK's: what the options say, and the rest from files and the environment.
@@ -135,19 +118,13 @@ func settings(ctx context.Context, o *Options) (aws.Config, error) {
 		return cfg, errors.New("ecs host: no region (fleet.ecs.region or AWS_REGION)")
 	}
 	cfg.HTTPClient = o.HTTP
-	// A call that fails is made again by the fleet, which knows how long to wait.
-	cfg.RetryMaxAttempts, cfg.Retryer = 1, func() aws.Retryer { return aws.NopRetryer{} }
+	if ignore, _, _ := awsconfig.GetIgnoreConfiguredEndpoints(ctx, cfg.ConfigSources); ignore || o.EndpointURL != "" { // it never fails
+		cfg.ConfigSources = nil
+	}
 	if o.EndpointURL != "" {
 		cfg.BaseEndpoint = &o.EndpointURL
 	}
 	return cfg, nil
-}
-
-func or(s, usual string) string {
-	if s == "" {
-		return usual
-	}
-	return s
 }
 
 // hold gives a model, locked.
@@ -189,7 +166,7 @@ func (h *Host) ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 	if spec.Replicas == 0 {
 		return w.sleep(ctx, spec, svc)
 	}
-	if svc != nil && aws.ToString(svc.Status) == statusDraining {
+	if svc != nil && svc.Status == statusDraining {
 		return w.observe(ctx, spec, svc, nil) // of an earlier life: a new one of that name can only follow it
 	}
 	kind, err := h.instance(ctx, &spec.Definition)
@@ -254,16 +231,9 @@ func asked(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) && slices.Contains(final, api.ErrorCode()) &&
-		!slices.ContainsFunc(passing, func(p string) bool { return strings.Contains(api.ErrorMessage(), p) }) {
-		return &fault{words: what + ": " + api.ErrorMessage()}
+	r := (*refusal)(nil)
+	if errors.As(err, &r) && slices.Contains(final, r.code) && !slices.ContainsFunc(passing, func(p string) bool { return strings.Contains(r.message, p) }) {
+		return &fault{words: what + ": " + r.message}
 	}
 	return fmt.Errorf("%s: %w", what, err)
-}
-
-// is reports whether AWS answered with one of the codes.
-func is(err error, codes ...string) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }

@@ -22,25 +22,25 @@ type trouble struct {
 	mu      sync.Mutex
 	rand    *rand.Rand
 	chance  float64
-	earlier map[string]*said
+	earlier map[string]*reply
 	counts  map[string]int
 }
 
-// said is an earlier answer, and how often it may still be given.
-type said struct {
+// reply is an earlier answer, and how often it may still be given.
+type reply struct {
 	status int
 	header http.Header
 	body   []byte
 	left   int
 }
 
-func (s *said) again(req *http.Request) *http.Response {
+func (s *reply) again(req *http.Request) *http.Response {
 	return &http.Response{StatusCode: s.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: s.header.Clone(), Request: req, ContentLength: int64(len(s.body)), Body: io.NopCloser(bytes.NewReader(s.body))}
 }
 
 // throttled is AWS's refusal in the protocol of the call.
 func throttled(req *http.Request, body []byte) *http.Response {
-	one := &said{status: http.StatusBadRequest, header: http.Header{"Content-Type": {"text/xml"}}}
+	one := &reply{status: http.StatusBadRequest, header: http.Header{"Content-Type": {"text/xml"}}}
 	switch {
 	case req.Header.Get("X-Amz-Target") != "":
 		return answer(req, http.StatusBadRequest, map[string]string{"__type": "ThrottlingException", "message": "Rate exceeded"})
@@ -78,7 +78,7 @@ func (f *trouble) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := &said{status: resp.StatusCode, header: resp.Header, body: read(resp.Body), left: 2}
+	now := &reply{status: resp.StatusCode, header: resp.Header, body: read(resp.Body), left: 2}
 	if reads {
 		f.mu.Lock()
 		f.earlier[key] = now
@@ -104,7 +104,7 @@ func TestTrouble(t *testing.T) {
 func walk(t *testing.T, seed uint64) {
 	c := newCloud(t)
 	random := rand.New(rand.NewPCG(seed, 5))
-	f := &trouble{next: c.scheduler, rand: random, chance: 0.06, earlier: map[string]*said{}, counts: map[string]int{}}
+	f := &trouble{next: c.scheduler, rand: random, chance: 0.06, earlier: map[string]*reply{}, counts: map[string]int{}}
 	if seed%2 == 1 {
 		c.o.LoadBalancerARN = ""
 	}
@@ -185,11 +185,10 @@ func walk(t *testing.T, seed uint64) {
 func TestThrottled(t *testing.T) {
 	calls := 0
 	h, err := New(t.Context(), Options{Region: "eu-central-1", Cluster: "c", Subnets: []string{"s"}, SecurityGroups: []string{"g"}, EndpointURL: "http://127.0.0.1:1",
-		HTTP: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) { calls++; return throttled(req, nil), nil })}, Credentials: staticKeys})
+		HTTP: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) { calls++; return throttled(req, nil), nil })}, Credentials: staticKeys, Now: timeZero})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.o.Now = timeZero
 	seen, err := h.Ensure(t.Context(), spec("m", "image"))
 	if err == nil || !strings.Contains(err.Error(), "Rate exceeded") || seen.Failure != "" || calls != 1 {
 		t.Errorf("got %+v, %v after %d calls; want an error after one", seen, err, calls)

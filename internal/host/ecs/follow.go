@@ -6,10 +6,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
-
 	"github.com/weir-gateway/weir/internal/fleet"
 )
 
@@ -24,96 +20,109 @@ func (w *work) resource() string { return "service/" + clusterName(w.o.Cluster) 
 // clusterName is a cluster's name, also where it was given as an ARN.
 func clusterName(c string) string { return c[strings.LastIndexByte(c, '/')+1:] }
 
+// scalable names the service's number of tasks, as the thing that is scaled.
+func (w *work) scalable() params {
+	return params{"ServiceNamespace": "ecs", "ResourceId": w.resource(), "ScalableDimension": "ecs:service:DesiredCount"}
+}
+
+// limits are between what AWS scales the service; ok is false if it does not.
+func (w *work) limits(ctx context.Context) (least, most int64, ok bool, err error) {
+	var out struct {
+		ScalableTargets []struct{ MinCapacity, MaxCapacity int64 }
+	}
+	err = w.call(ctx, scalingAPI, "DescribeScalableTargets", params{"ServiceNamespace": "ecs", "ResourceIds": []string{w.resource()}, "ScalableDimension": "ecs:service:DesiredCount"}, &out)
+	if err != nil || len(out.ScalableTargets) == 0 {
+		return 0, 0, false, err
+	}
+	return out.ScalableTargets[0].MinCapacity, out.ScalableTargets[0].MaxCapacity, true, nil
+}
+
+// policy is what is looked at of a scaling policy.
+type policy struct {
+	PolicyName string
+	Tracking   struct {
+		TargetValue                   float64
+		ScaleInCooldown               int64
+		CustomizedMetricSpecification struct {
+			MetricName string
+			Metrics    []struct {
+				MetricStat struct{ Metric struct{ MetricName string } }
+			}
+		}
+	} `json:"TargetTrackingScalingPolicyConfiguration"`
+}
+
+func (p *policy) metric() string {
+	m := &p.Tracking.CustomizedMetricSpecification
+	if len(m.Metrics) > 0 {
+		return m.Metrics[0].MetricStat.Metric.MetricName
+	}
+	return m.MetricName
+}
+
 // follow makes the number of servers follow the model's metric (contract lisa.md A.3), honouring the cooldown.
 func (w *work) follow(ctx context.Context, spec fleet.Spec, at *place) error {
 	if !w.scales(spec) {
 		return w.unfollow(ctx)
 	}
 	a := spec.AutoScaling
-	least, most := int32(a.MinCapacity), int32(a.MaxCapacity)
-	have, err := w.scaling.DescribeScalableTargets(ctx, &applicationautoscaling.DescribeScalableTargetsInput{ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{w.resource()},
-		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount})
+	least, most, ok, err := w.limits(ctx)
 	if err != nil {
 		return fmt.Errorf("scaling: %w", err)
 	}
-	if len(have.ScalableTargets) == 0 || aws.ToInt32(have.ScalableTargets[0].MinCapacity) != least || aws.ToInt32(have.ScalableTargets[0].MaxCapacity) != most {
-		_, err := w.scaling.RegisterScalableTarget(ctx, &applicationautoscaling.RegisterScalableTargetInput{ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: aws.String(w.resource()),
-			ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, MinCapacity: &least, MaxCapacity: &most})
-		if err != nil {
+	if !ok || least != a.MinCapacity || most != a.MaxCapacity {
+		in := w.scalable()
+		in["MinCapacity"], in["MaxCapacity"] = a.MinCapacity, a.MaxCapacity
+		if err := w.call(ctx, scalingAPI, "RegisterScalableTarget", in, nil); err != nil {
 			return asked("scaling", err)
 		}
 	}
-	want := tracking(a, at)
-	policies, err := w.scaling.DescribeScalingPolicies(ctx, &applicationautoscaling.DescribeScalingPoliciesInput{ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: aws.String(w.resource())})
-	if err != nil {
+	var have struct{ ScalingPolicies []policy }
+	if err := w.call(ctx, scalingAPI, "DescribeScalingPolicies", params{"ServiceNamespace": "ecs", "ResourceId": w.resource()}, &have); err != nil {
 		return fmt.Errorf("scaling: %w", err)
 	}
-	for _, p := range policies.ScalingPolicies {
-		if c := p.TargetTrackingScalingPolicyConfiguration; aws.ToString(p.PolicyName) == w.name && c != nil && aws.ToFloat64(c.TargetValue) == *want.TargetValue &&
-			aws.ToInt32(c.ScaleInCooldown) == *want.ScaleInCooldown && metricOf(c) == metricOf(want) {
+	for _, p := range have.ScalingPolicies {
+		if p.PolicyName == w.name && p.Tracking.TargetValue == float64(a.Metric.TargetValue) && p.Tracking.ScaleInCooldown == cooldown(a) && p.metric() == a.Metric.Name {
 			return nil
 		}
 	}
-	_, err = w.scaling.PutScalingPolicy(ctx, &applicationautoscaling.PutScalingPolicyInput{ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: aws.String(w.resource()), PolicyName: &w.name,
-		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, PolicyType: types.PolicyTypeTargetTrackingScaling, TargetTrackingScalingPolicyConfiguration: want})
-	return asked("scaling", err)
+	in := w.scalable()
+	in["PolicyName"], in["PolicyType"], in["TargetTrackingScalingPolicyConfiguration"] = w.name, "TargetTrackingScaling", tracking(a, at)
+	return asked("scaling", w.call(ctx, scalingAPI, "PutScalingPolicy", in, nil))
 }
 
-func metricOf(c *types.TargetTrackingScalingPolicyConfiguration) string {
-	m := c.CustomizedMetricSpecification
-	switch {
-	case m == nil:
-		return ""
-	case len(m.Metrics) > 0 && m.Metrics[0].MetricStat != nil && m.Metrics[0].MetricStat.Metric != nil:
-		return aws.ToString(m.Metrics[0].MetricStat.Metric.MetricName)
-	}
-	return aws.ToString(m.MetricName)
-}
+func cooldown(a *fleet.AutoScaling) int64 { return min(a.Cooldown, math.MaxInt32) }
 
 // tracking is the policy: response times are followed by their 90th percentile, requests per target by their sum, which CloudWatch has per
 // target already, and all others by the number of samples.
-func tracking(a *fleet.AutoScaling, at *place) *types.TargetTrackingScalingPolicyConfiguration {
-	cooldown := aws.Int32(int32(min(a.Cooldown, math.MaxInt32)))
-	out := &types.TargetTrackingScalingPolicyConfiguration{TargetValue: aws.Float64(float64(a.Metric.TargetValue)), ScaleInCooldown: cooldown, ScaleOutCooldown: cooldown}
-	group, balancer := at.group[strings.LastIndexByte(at.group, ':')+1:], at.balancer
+func tracking(a *fleet.AutoScaling, at *place) params {
+	balancer := at.balancer
 	if _, rest, ok := strings.Cut(at.balancer, ":loadbalancer/"); ok {
 		balancer = rest
 	}
-	dimensions := map[string]string{"TargetGroup": group, "LoadBalancer": balancer}
-	const namespace = "AWS/ApplicationELB"
-	name := a.Metric.Name
-	if name == "TargetResponseTime" {
-		metric := &types.TargetTrackingMetric{Namespace: aws.String(namespace), MetricName: &name}
-		for _, k := range []string{"TargetGroup", "LoadBalancer"} {
-			metric.Dimensions = append(metric.Dimensions, types.TargetTrackingMetricDimension{Name: aws.String(k), Value: aws.String(dimensions[k])})
-		}
-		out.CustomizedMetricSpecification = &types.CustomizedMetricSpecification{Metrics: []types.TargetTrackingMetricDataQuery{{Id: aws.String("m1"), ReturnData: aws.Bool(true),
-			MetricStat: &types.TargetTrackingMetricStat{Metric: metric, Stat: aws.String("p90")}}}}
-		return out
+	metric := params{"Namespace": "AWS/ApplicationELB", "MetricName": a.Metric.Name, "Dimensions": []params{
+		{"Name": "TargetGroup", "Value": at.group[strings.LastIndexByte(at.group, ':')+1:]}, {"Name": "LoadBalancer", "Value": balancer}}}
+	switch a.Metric.Name {
+	case "TargetResponseTime":
+		metric = params{"Metrics": []params{{"Id": "m1", "ReturnData": true, "MetricStat": params{"Metric": metric, "Stat": "p90"}}}}
+	case "RequestCountPerTarget":
+		metric["Statistic"] = "Sum"
+	default:
+		metric["Statistic"] = "SampleCount"
 	}
-	c := &types.CustomizedMetricSpecification{Namespace: aws.String(namespace), MetricName: &name, Statistic: types.MetricStatisticSampleCount}
-	if name == "RequestCountPerTarget" {
-		c.Statistic = types.MetricStatisticSum
-	}
-	for _, k := range []string{"TargetGroup", "LoadBalancer"} {
-		c.Dimensions = append(c.Dimensions, types.MetricDimension{Name: aws.String(k), Value: aws.String(dimensions[k])})
-	}
-	out.CustomizedMetricSpecification = c
-	return out
+	return params{"TargetValue": a.Metric.TargetValue, "ScaleInCooldown": cooldown(a), "ScaleOutCooldown": cooldown(a), "CustomizedMetricSpecification": metric}
 }
 
 // unfollow ends it; the policies go along.
 func (w *work) unfollow(ctx context.Context) error {
-	have, err := w.scaling.DescribeScalableTargets(ctx, &applicationautoscaling.DescribeScalableTargetsInput{ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{w.resource()},
-		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount})
+	_, _, ok, err := w.limits(ctx)
 	if err != nil {
 		return fmt.Errorf("scaling: %w", err)
 	}
-	if len(have.ScalableTargets) == 0 {
+	if !ok {
 		return nil
 	}
-	_, err = w.scaling.DeregisterScalableTarget(ctx, &applicationautoscaling.DeregisterScalableTargetInput{ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: aws.String(w.resource()),
-		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount})
+	err = w.call(ctx, scalingAPI, "DeregisterScalableTarget", w.scalable(), nil)
 	if is(err, "ObjectNotFoundException") {
 		return nil
 	}

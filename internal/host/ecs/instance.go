@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/fleet"
@@ -54,12 +55,24 @@ func (h *Host) instance(ctx context.Context, d *fleet.Definition) (machine, erro
 			return h.placed(machine{vcpus: s.vcpus, memory: s.gib << 10, gpus: s.gpus}), nil
 		}
 	}
-	m, ok, err := h.ec2.instanceType(ctx, name)
-	if err != nil {
+	var out struct {
+		Types []struct {
+			VCPUs         int64    `xml:"vCpuInfo>defaultVCpus"`
+			Memory        int64    `xml:"memoryInfo>sizeInMiB"`
+			GPUs          []int64  `xml:"gpuInfo>gpus>item>count"`
+			Architectures []string `xml:"processorInfo>supportedArchitectures>item"`
+		} `xml:"instanceTypeSet>item"`
+	}
+	if err := h.call(ctx, ec2API, "DescribeInstanceTypes", params{"InstanceType": []string{name}}, &out); err != nil {
 		return machine{}, asked("instance type "+name, err)
 	}
-	if !ok {
+	if len(out.Types) == 0 {
 		return machine{}, &fault{words: fmt.Sprintf("instance type %s: unknown in %s", name, h.o.Region)}
+	}
+	one := out.Types[0]
+	m := machine{vcpus: one.VCPUs, memory: one.Memory, arm: slices.Contains(one.Architectures, "arm64")}
+	for _, n := range one.GPUs {
+		m.gpus += n
 	}
 	return h.placed(m), nil
 }

@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 )
 
 // maxStreams is how many servers' logs are looked at, the last that wrote.
@@ -25,7 +21,12 @@ func (h *Host) Logs(ctx context.Context, id string, lines int) ([]string, error)
 
 // lines are the last lines of the streams whose names begin with prefix.
 func (w *work) lines(ctx context.Context, prefix string, n int) ([]string, error) {
-	streams, err := w.logs.DescribeLogStreams(ctx, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: aws.String(w.group()), OrderBy: types.OrderByLastEventTime, Descending: aws.Bool(true)})
+	var streams struct {
+		All []struct {
+			Name string `json:"logStreamName"`
+		} `json:"logStreams"`
+	}
+	err := w.call(ctx, logsAPI, "DescribeLogStreams", params{"logGroupName": w.group(), "orderBy": "LastEventTime", "descending": true}, &streams)
 	if is(err, "ResourceNotFoundException") {
 		return nil, nil
 	}
@@ -38,12 +39,18 @@ func (w *work) lines(ctx context.Context, prefix string, n int) ([]string, error
 	}
 	var all []line
 	looked := 0
-	for _, s := range streams.LogStreams {
-		if !strings.HasPrefix(aws.ToString(s.LogStreamName), prefix) || looked == maxStreams {
+	for _, s := range streams.All {
+		if !strings.HasPrefix(s.Name, prefix) || looked == maxStreams {
 			continue
 		}
 		looked++
-		out, err := w.logs.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{LogGroupName: aws.String(w.group()), LogStreamName: s.LogStreamName, Limit: within(int64(n), 1, 10000), StartFromHead: aws.Bool(false)})
+		var out struct {
+			Events []struct {
+				Timestamp int64  `json:"timestamp"` // Unix ms
+				Message   string `json:"message"`
+			} `json:"events"`
+		}
+		err := w.call(ctx, logsAPI, "GetLogEvents", params{"logGroupName": w.group(), "logStreamName": s.Name, "limit": within(int64(n), 1, 10000), "startFromHead": false}, &out)
 		if is(err, "ResourceNotFoundException") {
 			continue
 		}
@@ -51,7 +58,7 @@ func (w *work) lines(ctx context.Context, prefix string, n int) ([]string, error
 			return nil, err
 		}
 		for _, e := range out.Events {
-			all = append(all, line{aws.ToInt64(e.Timestamp), strings.TrimRight(aws.ToString(e.Message), "\n")})
+			all = append(all, line{e.Timestamp, strings.TrimRight(e.Message, "\n")})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b line) int { return int(a.at - b.at) })

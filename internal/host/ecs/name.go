@@ -7,10 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-
-	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
-
-	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
 // The tags of everything that is made.
@@ -84,26 +80,31 @@ func (w *work) tags() map[string]string {
 	return map[string]string{tagModel: tagOf(w.id), tagOwner: w.o.NamePrefix}
 }
 
-func (w *work) ecsTags(generation int64) []ecstypes.Tag {
-	out := []ecstypes.Tag{tagECS(tagModel, tagOf(w.id)), tagECS(tagOwner, w.o.NamePrefix)}
+// tag is one of ECS's. All other services spell it differently.
+type tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+func (w *work) ecsTags(generation int64) []params {
+	out := []params{tagECS(tagModel, tagOf(w.id)), tagECS(tagOwner, w.o.NamePrefix)}
 	if generation > 0 {
 		out = append(out, tagECS(tagGeneration, strconv.FormatInt(generation, 10)))
 	}
 	return out
 }
 
-func tagECS(key, value string) ecstypes.Tag { return ecstypes.Tag{Key: &key, Value: &value} }
+func tagECS(key, value string) params { return params{"key": key, "value": value} }
 
-func ecsTag(tags []ecstypes.Tag, key string) string {
+func ecsTag(tags []tag, key string) string {
 	for _, t := range tags {
-		if t.Key != nil && *t.Key == key && t.Value != nil {
-			return *t.Value
+		if t.Key == key {
+			return t.Value
 		}
 	}
 	return ""
 }
 
-func (w *work) elbTags() []elbtypes.Tag {
-	model, owner, id, prefix := tagModel, tagOwner, tagOf(w.id), w.o.NamePrefix
-	return []elbtypes.Tag{{Key: &model, Value: &id}, {Key: &owner, Value: &prefix}}
+func (w *work) elbTags() []params {
+	return []params{{"Key": tagModel, "Value": tagOf(w.id)}, {"Key": tagOwner, "Value": w.o.NamePrefix}}
 }

@@ -5,15 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
-
-	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 )
 
 // Delete removes everything of a model, what depends on something before that. What takes AWS time is gone on with in the next call.
@@ -49,8 +40,8 @@ func (w *work) removeService(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if svc != nil && aws.ToString(svc.Status) == statusActive {
-		_, err := w.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: &w.o.Cluster, Service: &w.name, Force: aws.Bool(true)})
+	if svc != nil && svc.Status == statusActive {
+		err := w.call(ctx, ecsAPI, "DeleteService", params{"cluster": w.o.Cluster, "service": w.name, "force": true}, nil)
 		if err != nil && !is(err, "ServiceNotFoundException", "ServiceNotActiveException") {
 			return false, err
 		}
@@ -63,28 +54,26 @@ func (w *work) removeService(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !slices.ContainsFunc(all, func(t types.Task) bool { return aws.ToString(t.LastStatus) != "STOPPED" }), nil
+	return !slices.ContainsFunc(all, func(t task) bool { return t.Status != statusStopped }), nil
 }
 
 func (w *work) removeBalancing(ctx context.Context) (bool, error) {
-	if w.o.LoadBalancerARN == "" {
-		out, err := w.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{w.name}})
-		if err != nil && !is(err, "LoadBalancerNotFound") {
+	if w.o.LoadBalancerARN != "" {
+		if err := w.removeRule(ctx); err != nil {
 			return false, err
 		}
-		if err == nil && len(out.LoadBalancers) > 0 {
-			if _, err := w.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: out.LoadBalancers[0].LoadBalancerArn}); err != nil {
-				return false, err
-			}
-		}
-	} else if err := w.removeRule(ctx); err != nil {
+	} else if lb, err := w.balancerOf(ctx); err != nil {
 		return false, err
+	} else if lb != nil {
+		if err := w.call(ctx, elbAPI, "DeleteLoadBalancer", params{"LoadBalancerArn": lb.ARN}, nil); err != nil {
+			return false, err
+		}
 	}
 	group, err := w.groupOf(ctx)
 	if err != nil || group == nil {
 		return err == nil, err
 	}
-	_, err = w.elb.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: group.TargetGroupArn})
+	err = w.call(ctx, elbAPI, "DeleteTargetGroup", params{"TargetGroupArn": group.ARN}, nil)
 	if is(err, "ResourceInUse") {
 		return false, nil // the load balancer lets go of it in a while
 	}
@@ -92,20 +81,21 @@ func (w *work) removeBalancing(ctx context.Context) (bool, error) {
 }
 
 func (w *work) removeRule(ctx context.Context) error {
-	out, err := w.elb.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: &w.o.LoadBalancerARN})
+	var out listeners
+	err := w.call(ctx, elbAPI, "DescribeListeners", params{"LoadBalancerArn": w.o.LoadBalancerARN}, &out)
 	if is(err, "LoadBalancerNotFound", "ListenerNotFound") {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	for _, l := range out.Listeners {
-		rules, _, err := w.rulesOf(ctx, aws.ToString(l.ListenerArn))
+	for _, l := range out.All {
+		rules, _, err := w.rulesOf(ctx, l.ARN)
 		if err != nil {
 			return err
 		}
 		for _, r := range rules {
-			if _, err := w.elb.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: r.RuleArn}); err != nil && !is(err, "RuleNotFound") {
+			if err := w.call(ctx, elbAPI, "DeleteRule", params{"RuleArn": r.ARN}, nil); err != nil && !is(err, "RuleNotFound") {
 				return err
 			}
 		}
@@ -123,10 +113,10 @@ func (w *work) removeCapacity(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if provider != nil {
-		if provider.UpdateStatus == types.CapacityProviderUpdateStatusDeleteInProgress {
+		if provider.UpdateStatus == "DELETE_IN_PROGRESS" {
 			return false, nil
 		}
-		if _, err := w.ecs.DeleteCapacityProvider(ctx, &ecs.DeleteCapacityProviderInput{CapacityProvider: &w.name}); err != nil {
+		if err := w.call(ctx, ecsAPI, "DeleteCapacityProvider", params{"capacityProvider": w.name}, nil); err != nil {
 			return false, err
 		}
 	}
@@ -135,19 +125,15 @@ func (w *work) removeCapacity(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if group != nil {
-		if aws.ToString(group.Status) != "" {
+		if group.Status != "" {
 			return false, nil // it is being deleted
 		}
-		if _, err := w.asg.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: &w.name, ForceDelete: aws.Bool(true)}); err != nil {
+		if err := w.call(ctx, asgAPI, "DeleteAutoScalingGroup", params{"AutoScalingGroupName": w.name, "ForceDelete": true}, nil); err != nil {
 			return false, err
 		}
 		return false, nil // its instances end first
 	}
-	there, err := w.ec2.hasTemplate(ctx, w.name)
-	if err != nil || !there {
-		return err == nil, err
-	}
-	err = w.ec2.deleteTemplate(ctx, w.name)
+	err = w.removeTemplate(ctx)
 	return err == nil, err
 }
 
@@ -155,27 +141,29 @@ func (w *work) removeCapacity(ctx context.Context) (bool, error) {
 const maxDeleted = 10
 
 func (w *work) removeTasks(ctx context.Context) (bool, error) {
-	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive} {
-		out, err := w.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: &w.name, Status: status})
-		if err != nil {
+	for _, status := range []string{statusActive, statusInactive} {
+		var out struct {
+			ARNs      []string `json:"taskDefinitionArns"`
+			NextToken string   `json:"nextToken"`
+		}
+		if err := w.call(ctx, ecsAPI, "ListTaskDefinitions", params{"familyPrefix": w.name, "status": status}, &out); err != nil {
 			return false, err
 		}
-		for _, arn := range out.TaskDefinitionArns {
-			if status == types.TaskDefinitionStatusActive {
-				if _, err := w.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &arn}); err != nil {
+		if status == statusActive {
+			for _, arn := range out.ARNs {
+				if err := w.call(ctx, ecsAPI, "DeregisterTaskDefinition", params{"taskDefinition": arn}, nil); err != nil {
 					return false, err
 				}
 			}
-		}
-		if status == types.TaskDefinitionStatusInactive {
-			for some := range slices.Chunk(out.TaskDefinitionArns, maxDeleted) {
+		} else {
+			for some := range slices.Chunk(out.ARNs, maxDeleted) {
 				w.forget(some)
-				if _, err := w.ecs.DeleteTaskDefinitions(ctx, &ecs.DeleteTaskDefinitionsInput{TaskDefinitions: some}); err != nil {
+				if err := w.call(ctx, ecsAPI, "DeleteTaskDefinitions", params{"taskDefinitions": some}, nil); err != nil {
 					return false, err
 				}
 			}
 		}
-		if out.NextToken != nil {
+		if out.NextToken != "" {
 			return false, nil
 		}
 	}
@@ -183,7 +171,7 @@ func (w *work) removeTasks(ctx context.Context) (bool, error) {
 }
 
 func (w *work) removeLogs(ctx context.Context) (bool, error) {
-	_, err := w.logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: aws.String(w.group())})
+	err := w.call(ctx, logsAPI, "DeleteLogGroup", params{"logGroupName": w.group()}, nil)
 	if is(err, "ResourceNotFoundException") {
 		err = nil
 	}
@@ -208,108 +196,123 @@ func (h *Host) List(ctx context.Context) ([]string, error) {
 }
 
 func (h *Host) listLogs(ctx context.Context, found map[string]bool) error {
-	in := &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(h.o.LogGroupPrefix + h.o.NamePrefix + "-")}
+	in := params{"logGroupNamePrefix": h.o.LogGroupPrefix + h.o.NamePrefix + "-"}
 	for {
-		out, err := h.logs.DescribeLogGroups(ctx, in)
-		if err != nil {
+		var out logGroups
+		if err := h.call(ctx, logsAPI, "DescribeLogGroups", in, &out); err != nil {
 			return err
 		}
-		for _, g := range out.LogGroups {
-			arn := strings.TrimSuffix(aws.ToString(g.Arn), ":*")
-			tags, err := h.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
+		for _, g := range out.All {
+			var of struct {
+				Tags map[string]string `json:"tags"`
+			}
+			err := h.call(ctx, logsAPI, "ListTagsForResource", params{"resourceArn": strings.TrimSuffix(g.ARN, ":*")}, &of)
 			if is(err, "ResourceNotFoundException") {
 				continue // deleted meanwhile
 			}
 			if err != nil {
 				return err
 			}
-			if id := tags.Tags[tagModel]; id != "" && tags.Tags[tagOwner] == h.o.NamePrefix {
+			if id := of.Tags[tagModel]; id != "" && of.Tags[tagOwner] == h.o.NamePrefix {
 				found[idOf(id)] = true
 			}
 		}
-		if in.NextToken = out.NextToken; out.NextToken == nil {
+		if out.NextToken == "" {
 			return nil
 		}
+		in["nextToken"] = out.NextToken
 	}
 }
 
 func (h *Host) listServices(ctx context.Context, found map[string]bool) error {
-	in := &ecs.ListServicesInput{Cluster: &h.o.Cluster, MaxResults: aws.Int32(10)} // as many as can be described in one call
+	in := params{"cluster": h.o.Cluster, "maxResults": 10} // as many as can be described in one call
 	for {
-		out, err := h.ecs.ListServices(ctx, in)
-		if err != nil {
+		var out struct {
+			ARNs      []string `json:"serviceArns"`
+			NextToken string   `json:"nextToken"`
+		}
+		if err := h.call(ctx, ecsAPI, "ListServices", in, &out); err != nil {
 			return err
 		}
-		if len(out.ServiceArns) > 0 {
-			all, err := h.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &h.o.Cluster, Services: out.ServiceArns, Include: []types.ServiceField{types.ServiceFieldTags}})
+		if len(out.ARNs) > 0 {
+			var described services
+			err := h.call(ctx, ecsAPI, "DescribeServices", params{"cluster": h.o.Cluster, "services": out.ARNs, "include": []string{"TAGS"}}, &described)
 			if err != nil {
 				return err
 			}
-			for _, s := range all.Services {
-				if id := ecsTag(s.Tags, tagModel); id != "" && ecsTag(s.Tags, tagOwner) == h.o.NamePrefix && aws.ToString(s.Status) != "INACTIVE" {
+			for _, s := range described.All {
+				if id := ecsTag(s.Tags, tagModel); id != "" && ecsTag(s.Tags, tagOwner) == h.o.NamePrefix && s.Status != statusInactive {
 					found[idOf(id)] = true
 				}
 			}
 		}
-		if in.NextToken = out.NextToken; out.NextToken == nil {
+		if out.NextToken == "" {
 			return nil
 		}
+		in["nextToken"] = out.NextToken
 	}
 }
 
 func (h *Host) listGroups(ctx context.Context, found map[string]bool) error {
-	in := &elb.DescribeTargetGroupsInput{}
+	in := params{}
 	for {
-		out, err := h.elb.DescribeTargetGroups(ctx, in)
-		if err != nil {
+		var out targetGroups
+		if err := h.call(ctx, elbAPI, "DescribeTargetGroups", in, &out); err != nil {
 			return err
 		}
 		var ours []string
-		for _, g := range out.TargetGroups {
-			if strings.HasPrefix(aws.ToString(g.TargetGroupName), h.o.NamePrefix+"-") {
-				ours = append(ours, aws.ToString(g.TargetGroupArn))
+		for _, g := range out.All {
+			if strings.HasPrefix(g.Name, h.o.NamePrefix+"-") {
+				ours = append(ours, g.ARN)
 			}
 		}
 		for some := range slices.Chunk(ours, 20) { // as many as the call takes
-			tags, err := h.elb.DescribeTags(ctx, &elb.DescribeTagsInput{ResourceArns: some})
+			var tags struct {
+				Of []struct {
+					Tags []struct{ Key, Value string } `xml:"Tags>member"`
+				} `xml:"TagDescriptions>member"`
+			}
+			err := h.call(ctx, elbAPI, "DescribeTags", params{"ResourceArns": some}, &tags)
 			if is(err, "TargetGroupNotFound") {
 				continue // deleted meanwhile: the next list has the rest
 			}
 			if err != nil {
 				return err
 			}
-			for _, d := range tags.TagDescriptions {
+			for _, one := range tags.Of {
 				values := map[string]string{}
-				for _, t := range d.Tags {
-					values[aws.ToString(t.Key)] = aws.ToString(t.Value)
+				for _, t := range one.Tags {
+					values[t.Key] = t.Value
 				}
 				if id := values[tagModel]; id != "" && values[tagOwner] == h.o.NamePrefix {
 					found[idOf(id)] = true
 				}
 			}
 		}
-		if in.Marker = out.NextMarker; out.NextMarker == nil || *out.NextMarker == "" {
+		if out.NextMarker == "" {
 			return nil
 		}
+		in["Marker"] = out.NextMarker
 	}
 }
 
 func (h *Host) listInstances(ctx context.Context, found map[string]bool) error {
-	in := &autoscaling.DescribeAutoScalingGroupsInput{Filters: []astypes.Filter{{Name: aws.String("tag:" + tagOwner), Values: []string{h.o.NamePrefix}}}}
+	in := params{"Filters": []params{{"Name": "tag:" + tagOwner, "Values": []string{h.o.NamePrefix}}}}
 	for {
-		out, err := h.asg.DescribeAutoScalingGroups(ctx, in)
-		if err != nil {
+		var out scalingGroups
+		if err := h.call(ctx, asgAPI, "DescribeAutoScalingGroups", in, &out); err != nil {
 			return err
 		}
-		for _, g := range out.AutoScalingGroups {
+		for _, g := range out.All {
 			for _, t := range g.Tags {
-				if aws.ToString(t.Key) == tagModel {
-					found[idOf(aws.ToString(t.Value))] = true
+				if t.Key == tagModel {
+					found[idOf(t.Value)] = true
 				}
 			}
 		}
-		if in.NextToken = out.NextToken; out.NextToken == nil {
+		if out.NextToken == "" {
 			return nil
 		}
+		in["NextToken"] = out.NextToken
 	}
 }

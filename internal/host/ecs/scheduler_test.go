@@ -26,12 +26,14 @@ import (
 // answers are replaced by these; everything else is moto's. Instances are not simulated: every task finds room.
 type scheduler struct {
 	next http.RoundTripper
-	host *Host
+	sdk  sdk
 
 	mu       sync.Mutex
 	services map[string]*simService
 	images   map[string]string // of task definitions, by ARN
 	count    int
+
+	misspelled []string // in calls of the host
 }
 
 type simService struct {
@@ -59,8 +61,8 @@ type simTask struct {
 	created, stopped  time.Time
 }
 
-func newScheduler(next http.RoundTripper, host *Host) *scheduler {
-	return &scheduler{next: next, host: host, services: map[string]*simService{}, images: map[string]string{}}
+func newScheduler(next http.RoundTripper, sdk sdk) *scheduler {
+	return &scheduler{next: next, sdk: sdk, services: map[string]*simService{}, images: map[string]string{}}
 }
 
 // operation names a call of AWS: service's own name for it.
@@ -98,6 +100,9 @@ func (s *scheduler) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := read(req.Body)
 	req = req.Clone(req.Context())
 	req.Body = io.NopCloser(bytes.NewReader(body))
+	s.mu.Lock()
+	s.misspelled = append(s.misspelled, misspelled(req, body)...)
+	s.mu.Unlock()
 	if !strings.Contains(req.Header.Get("X-Amz-Target"), "EC2ContainerService") {
 		return s.next.RoundTrip(req)
 	}
@@ -359,9 +364,9 @@ func (s *scheduler) register(v *simService, t *simTask, up bool) {
 	targets := []elbtypes.TargetDescription{{Id: &t.address, Port: aws.Int32(port)}}
 	var err error
 	if up {
-		_, err = s.host.elb.RegisterTargets(context.Background(), &elb.RegisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
+		_, err = s.sdk.elb.RegisterTargets(context.Background(), &elb.RegisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
 	} else {
-		_, err = s.host.elb.DeregisterTargets(context.Background(), &elb.DeregisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
+		_, err = s.sdk.elb.DeregisterTargets(context.Background(), &elb.DeregisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
 	}
 	t.healthy = up && err == nil
 }
@@ -369,8 +374,8 @@ func (s *scheduler) register(v *simService, t *simTask, up bool) {
 // say writes what a server says when it is up.
 func (s *scheduler) say(v *simService, t *simTask) {
 	ctx, group, stream := context.Background(), aws.String("/weir/models/"+v.name), aws.String("g1/model/"+t.id)
-	if _, err := s.host.logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: group, LogStreamName: stream}); err == nil {
-		_, _ = s.host.logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream,
+	if _, err := s.sdk.logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: group, LogStreamName: stream}); err == nil {
+		_, _ = s.sdk.logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream,
 			LogEvents: []logtypes.InputLogEvent{{Timestamp: aws.Int64(time.Now().UnixMilli()), Message: aws.String("the model is loaded")}}})
 	}
 }

@@ -1,18 +1,14 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
-	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/fleet"
 )
@@ -20,139 +16,171 @@ import (
 const (
 	statusActive   = "ACTIVE"
 	statusDraining = "DRAINING"
-	primary        = "PRIMARY"
+	statusInactive = "INACTIVE"
 )
 
+type service struct {
+	ARN           string `json:"serviceArn"`
+	Status        string `json:"status"`
+	Definition    string `json:"taskDefinition"`
+	Desired       int64  `json:"desiredCount"`
+	Tags          []tag  `json:"tags"`
+	LoadBalancers []struct {
+		Group string `json:"targetGroupArn"`
+	} `json:"loadBalancers"`
+	Deployments []deployment `json:"deployments"`
+	Events      []struct {
+		Message string `json:"message"`
+	} `json:"events"` // the newest first
+}
+
+type deployment struct {
+	Status  string `json:"status"`
+	Rollout string `json:"rolloutState"`
+	Reason  string `json:"rolloutStateReason"`
+}
+
+// services is an answer that describes some.
+type services struct {
+	All []service `json:"services"`
+}
+
+// oneService is an answer that describes a service that was made or changed.
+type oneService struct {
+	Service service `json:"service"`
+}
+
 // service finds the model's service, nil if there is none. One that is gone for good is none.
-func (w *work) service(ctx context.Context) (*types.Service, error) {
-	out, err := w.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &w.o.Cluster, Services: []string{w.name}, Include: []types.ServiceField{types.ServiceFieldTags}})
+func (w *work) service(ctx context.Context) (*service, error) {
+	var out services
+	err := w.call(ctx, ecsAPI, "DescribeServices", params{"cluster": w.o.Cluster, "services": []string{w.name}, "include": []string{"TAGS"}}, &out)
 	if is(err, "ClusterNotFoundException") { // it was deleted, and the service before it
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	for i, s := range out.Services {
-		if st := aws.ToString(s.Status); st == statusActive || st == statusDraining {
-			return &out.Services[i], nil
+	for i, s := range out.All {
+		if s.Status == statusActive || s.Status == statusDraining {
+			return &out.All[i], nil
 		}
 	}
 	return nil, nil
 }
 
 // serve makes the service, or brings it to the generation and the number of servers that are wanted.
-func (w *work) serve(ctx context.Context, spec fleet.Spec, kind machine, at *place, svc *types.Service) (*types.Service, error) {
+func (w *work) serve(ctx context.Context, spec fleet.Spec, kind machine, at *place, svc *service) (*service, error) {
 	if svc == nil {
 		arn, err := w.task(ctx, spec, kind)
 		if err != nil {
 			return nil, err
 		}
-		made, err := w.ecs.CreateService(ctx, w.creation(spec, kind, at, arn))
-		if err != nil {
+		var made oneService
+		if err := w.call(ctx, ecsAPI, "CreateService", w.creation(spec, kind, at, arn), &made); err != nil {
 			return nil, asked("service", err)
 		}
-		return made.Service, nil
+		return &made.Service, nil
 	}
-	runs, err := w.generation(ctx, aws.ToString(svc.TaskDefinition))
+	runs, err := w.generation(ctx, svc.Definition)
 	if err != nil {
 		return nil, err
 	}
 	tried := ecsTag(svc.Tags, tagGeneration) == strconv.FormatInt(spec.Generation, 10)
-	wakes := svc.DesiredCount == 0
-	in := &ecs.UpdateServiceInput{Cluster: &w.o.Cluster, Service: &w.name}
-	change := false
+	wakes := svc.Desired == 0
+	change := params{}
 	switch {
 	case runs != spec.Generation && (!tried || wakes):
 		// A generation that was tried and does not run was taken back by the circuit breaker: it is tried again only after a stop.
-		if arn, err := w.task(ctx, spec, kind); err != nil {
-			return nil, err
-		} else {
-			in.TaskDefinition, change = &arn, true
-		}
-	case wakes && broke(svc) != nil:
-		in.ForceNewDeployment, change = true, true
-	}
-	if want, ok := w.count(spec, svc); ok {
-		in.DesiredCount, change = &want, true
-	}
-	if len(svc.LoadBalancers) > 0 && aws.ToString(svc.LoadBalancers[0].TargetGroupArn) != at.group { // it was deleted by hand and made anew
-		in.LoadBalancers, change = balancers(at), true
-	}
-	if change {
-		updated, err := w.ecs.UpdateService(ctx, in)
+		arn, err := w.task(ctx, spec, kind)
 		if err != nil {
-			return nil, asked("service", err)
+			return nil, err
 		}
+		change["taskDefinition"] = arn
+	case wakes && broke(svc) != nil:
+		change["forceNewDeployment"] = true
+	}
+	if w.counts(spec, svc) {
+		change["desiredCount"] = spec.Replicas
+	}
+	if len(svc.LoadBalancers) > 0 && svc.LoadBalancers[0].Group != at.group { // it was deleted by hand and made anew
+		change["loadBalancers"] = balancers(at)
+	}
+	if len(change) > 0 {
 		tags := svc.Tags
-		svc = updated.Service
+		if svc, err = w.update(ctx, change); err != nil {
+			return nil, err
+		}
 		svc.Tags = tags
 	}
 	// Only after the change: who dies in between makes the change again.
-	want := []types.Tag{tagECS(tagGeneration, strconv.FormatInt(spec.Generation, 10)), tagECS(tagReplicas, strconv.FormatInt(spec.Replicas, 10))}
-	if ecsTag(svc.Tags, tagGeneration) != *want[0].Value || ecsTag(svc.Tags, tagReplicas) != *want[1].Value {
-		if _, err := w.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: svc.ServiceArn, Tags: want}); err != nil {
+	want := []tag{{tagGeneration, strconv.FormatInt(spec.Generation, 10)}, {tagReplicas, strconv.FormatInt(spec.Replicas, 10)}}
+	if ecsTag(svc.Tags, tagGeneration) != want[0].Value || ecsTag(svc.Tags, tagReplicas) != want[1].Value {
+		if err := w.call(ctx, ecsAPI, "TagResource", params{"resourceArn": svc.ARN, "tags": want}, nil); err != nil {
 			return nil, asked("service", err)
 		}
-		svc.Tags = append(w.ecsTags(0), want...)
+		svc.Tags = want // nobody looks at the others
 	}
 	return svc, nil
 }
 
-// count tells whether the service's number of tasks is to be set. Where the service scales itself, only a changed wish and the limits count.
-func (w *work) count(spec fleet.Spec, svc *types.Service) (int32, bool) {
-	want, have := int32(spec.Replicas), svc.DesiredCount
-	if have == want {
-		return 0, false
+// update changes the service, which it tells as it is then.
+func (w *work) update(ctx context.Context, change params) (*service, error) {
+	change["cluster"], change["service"] = w.o.Cluster, w.name
+	var out oneService
+	if err := w.call(ctx, ecsAPI, "UpdateService", change, &out); err != nil {
+		return nil, asked("service", err)
 	}
-	asked := ecsTag(svc.Tags, tagReplicas) == strconv.FormatInt(spec.Replicas, 10)
-	if a := spec.AutoScaling; a != nil && w.scales(spec) && asked && int64(have) >= a.MinCapacity && int64(have) <= a.MaxCapacity {
-		return 0, false
-	}
-	return want, true
+	return &out.Service, nil
 }
 
-func balancers(at *place) []types.LoadBalancer {
-	return []types.LoadBalancer{{TargetGroupArn: &at.group, ContainerName: aws.String(container), ContainerPort: aws.Int32(port)}}
+// counts tells whether the service's number of tasks is to be set. Where the service scales itself, only a changed wish and the limits count.
+func (w *work) counts(spec fleet.Spec, svc *service) bool {
+	if svc.Desired == spec.Replicas {
+		return false
+	}
+	asked := ecsTag(svc.Tags, tagReplicas) == strconv.FormatInt(spec.Replicas, 10)
+	a := spec.AutoScaling
+	return !(a != nil && w.scales(spec) && asked && svc.Desired >= a.MinCapacity && svc.Desired <= a.MaxCapacity)
+}
+
+func balancers(at *place) []params {
+	return []params{{"targetGroupArn": at.group, "containerName": container, "containerPort": port}}
 }
 
 // creation is the service as it begins.
-func (w *work) creation(spec fleet.Spec, kind machine, at *place, task string) *ecs.CreateServiceInput {
+func (w *work) creation(spec fleet.Spec, kind machine, at *place, task string) params {
 	grace := int64(0)
 	if spec.AutoScaling != nil {
-		grace = spec.AutoScaling.Metric.EstimatedInstanceWarmup
+		grace = within(spec.AutoScaling.Metric.EstimatedInstanceWarmup, 0, math.MaxInt32)
 	}
-	in := &ecs.CreateServiceInput{
-		Cluster: &w.o.Cluster, ServiceName: &w.name, TaskDefinition: &task, DesiredCount: aws.Int32(int32(spec.Replicas)), LoadBalancers: balancers(at),
-		Tags:                          append(w.ecsTags(spec.Generation), tagECS(tagReplicas, strconv.FormatInt(spec.Replicas, 10))),
-		PropagateTags:                 types.PropagateTagsTaskDefinition,
-		HealthCheckGracePeriodSeconds: within(grace, 0, 1<<31-1),
-		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: w.o.Subnets, SecurityGroups: w.o.SecurityGroups,
-			AssignPublicIp: types.AssignPublicIpDisabled}},
-		DeploymentConfiguration: &types.DeploymentConfiguration{MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200),
-			DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: true, Rollback: true}},
+	in := params{
+		"cluster": w.o.Cluster, "serviceName": w.name, "taskDefinition": task, "desiredCount": spec.Replicas, "loadBalancers": balancers(at),
+		"tags":          append(w.ecsTags(spec.Generation), tagECS(tagReplicas, strconv.FormatInt(spec.Replicas, 10))),
+		"propagateTags": "TASK_DEFINITION", "healthCheckGracePeriodSeconds": grace,
+		"networkConfiguration":    params{"awsvpcConfiguration": params{"subnets": w.o.Subnets, "securityGroups": w.o.SecurityGroups, "assignPublicIp": "DISABLED"}},
+		"deploymentConfiguration": params{"minimumHealthyPercent": 100, "maximumPercent": 200, "deploymentCircuitBreaker": params{"enable": true, "rollback": true}},
 	}
 	if kind.fargate {
-		in.LaunchType = types.LaunchTypeFargate
+		in["launchType"] = "FARGATE"
 	} else {
-		in.CapacityProviderStrategy = []types.CapacityProviderStrategyItem{{CapacityProvider: &w.name, Weight: 1}}
+		in["capacityProviderStrategy"] = []params{{"capacityProvider": w.name, "weight": 1}}
 	}
 	return in
 }
 
 // sleep stops all servers. What is dear to make stays; nothing is made.
-func (w *work) sleep(ctx context.Context, spec fleet.Spec, svc *types.Service) (fleet.Observed, error) {
+func (w *work) sleep(ctx context.Context, spec fleet.Spec, svc *service) (fleet.Observed, error) {
 	if svc == nil {
 		return fleet.Observed{Generation: spec.Generation}, nil
 	}
-	if aws.ToString(svc.Status) == statusActive && svc.DesiredCount > 0 {
+	if svc.Status == statusActive && svc.Desired > 0 {
 		if err := w.unfollow(ctx); err != nil { // first, or it would raise the number again
 			return fleet.Observed{}, err
 		}
-		out, err := w.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &w.o.Cluster, Service: &w.name, DesiredCount: aws.Int32(0)})
-		if err != nil {
-			return fleet.Observed{}, asked("service", err)
+		var err error
+		if svc, err = w.update(ctx, params{"desiredCount": 0}); err != nil {
+			return fleet.Observed{}, err
 		}
-		svc = out.Service
 	}
 	seen, err := w.observe(ctx, spec, svc, nil)
 	if err != nil || len(seen.Servers) > 0 {
@@ -160,15 +188,14 @@ func (w *work) sleep(ctx context.Context, spec fleet.Spec, svc *types.Service) (
 	}
 	// The capacity provider would take its time to let the instances go.
 	group, err := w.groupOfInstances(ctx)
-	if err == nil && group != nil && aws.ToInt32(group.DesiredCapacity) > 0 && aws.ToString(group.Status) == "" {
-		_, err = w.asg.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: &w.name, DesiredCapacity: aws.Int32(0)})
-		err = asked("Auto Scaling group", err)
+	if err == nil && group != nil && group.Desired > 0 && group.Status == "" {
+		err = asked("Auto Scaling group", w.call(ctx, asgAPI, "SetDesiredCapacity", params{"AutoScalingGroupName": w.name, "DesiredCapacity": 0}, nil))
 	}
 	return seen, err
 }
 
 // observe tells what runs. at is nil where nothing is reached any more.
-func (w *work) observe(ctx context.Context, spec fleet.Spec, svc *types.Service, at *place) (fleet.Observed, error) {
+func (w *work) observe(ctx context.Context, spec fleet.Spec, svc *service, at *place) (fleet.Observed, error) {
 	out := fleet.Observed{Generation: spec.Generation}
 	all, err := w.tasks(ctx)
 	if err != nil {
@@ -181,26 +208,25 @@ func (w *work) observe(ctx context.Context, spec fleet.Spec, svc *types.Service,
 		}
 	}
 	for _, t := range all {
-		if aws.ToString(t.LastStatus) == "STOPPED" {
+		if t.Status == statusStopped {
 			continue
 		}
-		n, err := w.generation(ctx, aws.ToString(t.TaskDefinitionArn))
+		n, err := w.generation(ctx, t.Definition)
 		if err != nil {
 			return out, err
 		}
-		arn := aws.ToString(t.TaskArn)
-		s := fleet.Server{ID: arn[strings.LastIndexByte(arn, '/')+1:], Generation: n, Started: aws.ToTime(t.CreatedAt)}
+		s := fleet.Server{ID: t.ARN[strings.LastIndexByte(t.ARN, '/')+1:], Generation: n, Started: time.UnixMilli(int64(t.Created * 1000))}
 		if at != nil {
 			s.URL = at.url
-			s.Ready = healthy[address(&t)] && aws.ToString(t.LastStatus) == "RUNNING" && aws.ToString(t.DesiredStatus) == "RUNNING"
+			s.Ready = healthy[t.address()] && t.Status == statusRunning && t.Wanted == statusRunning
 		}
 		out.Servers = append(out.Servers, s)
 	}
 	slices.SortFunc(out.Servers, func(a, b fleet.Server) int { return strings.Compare(a.ID, b.ID) })
-	if svc == nil || spec.Replicas == 0 || aws.ToString(svc.Status) != statusActive {
+	if svc == nil || spec.Replicas == 0 || svc.Status != statusActive {
 		return out, nil
 	}
-	runs, err := w.generation(ctx, aws.ToString(svc.TaskDefinition))
+	runs, err := w.generation(ctx, svc.Definition)
 	if err != nil {
 		return out, err
 	}
@@ -211,9 +237,9 @@ func (w *work) observe(ctx context.Context, spec fleet.Spec, svc *types.Service,
 }
 
 // broke is the deployment that the circuit breaker gave up and had nothing to go back to.
-func broke(svc *types.Service) *types.Deployment {
+func broke(svc *service) *deployment {
 	for i, d := range svc.Deployments {
-		if aws.ToString(d.Status) == primary && d.RolloutState == types.DeploymentRolloutStateFailed {
+		if d.Status == "PRIMARY" && d.Rollout == "FAILED" {
 			return &svc.Deployments[i]
 		}
 	}
@@ -221,7 +247,7 @@ func broke(svc *types.Service) *types.Deployment {
 }
 
 // why is what ECS says of a failed deployment: the service's events, why the tasks stopped, and what they said last.
-func (w *work) why(ctx context.Context, spec fleet.Spec, svc *types.Service, all []types.Task) string {
+func (w *work) why(ctx context.Context, spec fleet.Spec, svc *service, all []task) string {
 	var words []string
 	add := func(s string) {
 		if s = strings.TrimSpace(s); s != "" && !slices.Contains(words, s) && len(words) < 6 {
@@ -229,24 +255,24 @@ func (w *work) why(ctx context.Context, spec fleet.Spec, svc *types.Service, all
 		}
 	}
 	if d := broke(svc); d != nil {
-		add(aws.ToString(d.RolloutStateReason))
+		add(d.Reason)
 	}
-	for _, e := range svc.Events { // the newest first
-		if m := aws.ToString(e.Message); strings.Contains(m, "failed") || strings.Contains(m, "unable") {
-			add(m)
+	for _, e := range svc.Events {
+		if strings.Contains(e.Message, "failed") || strings.Contains(e.Message, "unable") {
+			add(e.Message)
 			break
 		}
 	}
-	slices.SortFunc(all, func(a, b types.Task) int { return aws.ToTime(b.StoppedAt).Compare(aws.ToTime(a.StoppedAt)) })
+	slices.SortFunc(all, func(a, b task) int { return cmp.Compare(b.Stopped, a.Stopped) })
 	for _, t := range all {
-		if n, err := w.generation(ctx, aws.ToString(t.TaskDefinitionArn)); err != nil || n != spec.Generation || aws.ToString(t.LastStatus) != "STOPPED" {
+		if n, err := w.generation(ctx, t.Definition); err != nil || n != spec.Generation || t.Status != statusStopped {
 			continue
 		}
-		add(aws.ToString(t.StoppedReason))
+		add(t.Reason)
 		for _, c := range t.Containers {
-			add(aws.ToString(c.Reason))
-			if c.ExitCode != nil && *c.ExitCode != 0 {
-				add(fmt.Sprintf("container %s ended with code %d", aws.ToString(c.Name), *c.ExitCode))
+			add(c.Reason)
+			if c.ExitCode != 0 {
+				add(fmt.Sprintf("container %s ended with code %d", c.Name, c.ExitCode))
 			}
 		}
 	}
@@ -261,32 +287,64 @@ func (w *work) why(ctx context.Context, spec fleet.Spec, svc *types.Service, all
 	return strings.Join(words, " | ")
 }
 
-// maxDescribed is how many tasks ECS describes in one call.
-const maxDescribed = 100
+const (
+	statusRunning = "RUNNING" // of tasks
+	statusStopped = "STOPPED"
+
+	maxDescribed = 100 // tasks that ECS describes in one call
+)
+
+type task struct {
+	ARN         string  `json:"taskArn"`
+	Definition  string  `json:"taskDefinitionArn"`
+	Status      string  `json:"lastStatus"`
+	Wanted      string  `json:"desiredStatus"`
+	Reason      string  `json:"stoppedReason"`
+	Created     float64 `json:"createdAt"` // Unix seconds
+	Stopped     float64 `json:"stoppedAt"`
+	Attachments []struct {
+		Details []struct {
+			Name  string `json:"name"`
+			Value string `json:"value"`
+		} `json:"details"`
+	} `json:"attachments"`
+	Containers []struct {
+		Name     string `json:"name"`
+		Reason   string `json:"reason"`
+		ExitCode int64  `json:"exitCode"`
+	} `json:"containers"`
+}
 
 // tasks are all tasks of the service, those that stopped lately too.
-func (w *work) tasks(ctx context.Context) ([]types.Task, error) {
+func (w *work) tasks(ctx context.Context) ([]task, error) {
 	var arns []string
-	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
-		in := &ecs.ListTasksInput{Cluster: &w.o.Cluster, ServiceName: &w.name, DesiredStatus: status}
+	for _, status := range []string{statusRunning, statusStopped} {
+		in := params{"cluster": w.o.Cluster, "serviceName": w.name, "desiredStatus": status}
 		for {
-			out, err := w.ecs.ListTasks(ctx, in)
+			var out struct {
+				ARNs      []string `json:"taskArns"`
+				NextToken string   `json:"nextToken"`
+			}
+			err := w.call(ctx, ecsAPI, "ListTasks", in, &out)
 			if is(err, "ServiceNotFoundException", "ServiceNotActiveException", "ClusterNotFoundException") {
 				break
 			}
 			if err != nil {
 				return nil, fmt.Errorf("tasks: %w", err)
 			}
-			arns = append(arns, out.TaskArns...)
-			if in.NextToken = out.NextToken; out.NextToken == nil {
+			arns = append(arns, out.ARNs...)
+			if out.NextToken == "" {
 				break
 			}
+			in["nextToken"] = out.NextToken
 		}
 	}
-	var all []types.Task
+	var all []task
 	for some := range slices.Chunk(arns, maxDescribed) {
-		out, err := w.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &w.o.Cluster, Tasks: some})
-		if err != nil {
+		var out struct {
+			Tasks []task `json:"tasks"`
+		}
+		if err := w.call(ctx, ecsAPI, "DescribeTasks", params{"cluster": w.o.Cluster, "tasks": some}, &out); err != nil {
 			return nil, fmt.Errorf("tasks: %w", err)
 		}
 		all = append(all, out.Tasks...)
@@ -295,11 +353,11 @@ func (w *work) tasks(ctx context.Context) ([]types.Task, error) {
 }
 
 // address is a task's own in the network; empty until it has one.
-func address(t *types.Task) string {
+func (t *task) address() string {
 	for _, a := range t.Attachments {
 		for _, d := range a.Details {
-			if aws.ToString(d.Name) == "privateIPv4Address" {
-				return aws.ToString(d.Value)
+			if d.Name == "privateIPv4Address" {
+				return d.Value
 			}
 		}
 	}
@@ -308,14 +366,19 @@ func address(t *types.Task) string {
 
 // healthy are the addresses whose health path answers the load balancer.
 func (w *work) healthy(ctx context.Context, group string) (map[string]bool, error) {
-	out, err := w.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &group})
-	if err != nil {
+	var out struct {
+		Targets []struct {
+			Address string `xml:"Target>Id"`
+			State   string `xml:"TargetHealth>State"`
+		} `xml:"TargetHealthDescriptions>member"`
+	}
+	if err := w.call(ctx, elbAPI, "DescribeTargetHealth", params{"TargetGroupArn": group}, &out); err != nil {
 		return nil, fmt.Errorf("target health: %w", err)
 	}
 	up := map[string]bool{}
-	for _, d := range out.TargetHealthDescriptions {
-		if d.Target != nil && d.TargetHealth != nil && d.TargetHealth.State == elbtypes.TargetHealthStateEnumHealthy {
-			up[aws.ToString(d.Target.Id)] = true
+	for _, t := range out.Targets {
+		if t.State == "healthy" {
+			up[t.Address] = true
 		}
 	}
 	return up, nil

@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
-	"github.com/aws/smithy-go"
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-gateway/weir/internal/fleet"
@@ -32,6 +33,20 @@ func offline(t *testing.T, o Options) *Host {
 	return h
 }
 
+// said reads what a call says as AWS's own client would have said it.
+func said(t *testing.T, in params) *ecs.RegisterTaskDefinitionInput {
+	t.Helper()
+	b, err := ecsAPI.encode("RegisterTaskDefinition", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(ecs.RegisterTaskDefinitionInput)
+	if err := json.Unmarshal(b, out, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // TestDefinition: what runs in a task is what the contract (lisa.md A.3) says.
 func TestDefinition(t *testing.T) {
 	h := offline(t, Options{ModelsBucket: "weights-bucket", ExecutionRoleARN: "exec", TaskRoleARN: "task"})
@@ -41,7 +56,7 @@ func TestDefinition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	def := h.work("mistral").definition(s, kind)
+	def := said(t, h.work("mistral").definition(s, kind))
 	main, copies := def.ContainerDefinitions[0], def.ContainerDefinitions[1]
 	env := map[string]string{}
 	for _, e := range main.Environment {
@@ -64,11 +79,15 @@ func TestDefinition(t *testing.T) {
 	if got := strings.Join(copies.Command, " "); got != "s3 sync s3://weights-bucket/mistral/7b /models/mistral/7b --exclude *.bin --only-show-errors" || main.DependsOn[0].Condition != types.ContainerConditionSuccess {
 		t.Errorf("the weights are copied by %q, waited for as %+v", got, main.DependsOn)
 	}
-	if *def.ExecutionRoleArn != "exec" || *def.TaskRoleArn != "task" || def.NetworkMode != types.NetworkModeAwsvpc || ecsTag(def.Tags, tagGeneration) != "1" || ecsTag(def.Tags, tagModel) != "mistral" {
+	tags := map[string]string{}
+	for _, tag := range def.Tags {
+		tags[*tag.Key] = *tag.Value
+	}
+	if *def.ExecutionRoleArn != "exec" || *def.TaskRoleArn != "task" || def.NetworkMode != types.NetworkModeAwsvpc || tags[tagGeneration] != "1" || tags[tagModel] != "mistral" {
 		t.Errorf("roles, network or tags: %+v", def)
 	}
 	s.ContainerConfig.Image.Type = "ecr" // it stands as it is
-	if def := h.work("mistral").definition(s, kind); len(def.ContainerDefinitions) != 1 || def.ContainerDefinitions[0].Command != nil {
+	if def := said(t, h.work("mistral").definition(s, kind)); len(def.ContainerDefinitions) != 1 || def.ContainerDefinitions[0].Command != nil {
 		t.Errorf("an image of type ecr is told what to do: %+v", def.ContainerDefinitions)
 	}
 	tei, small := "tei", "m5.xlarge"
@@ -77,7 +96,7 @@ func TestDefinition(t *testing.T) {
 	if kind, err = h.instance(t.Context(), &s.Definition); err != nil {
 		t.Fatal(err)
 	}
-	def = h.work("mistral").definition(s, kind)
+	def = said(t, h.work("mistral").definition(s, kind))
 	if !kind.fargate || *def.Cpu != "4096" || *def.Memory != "16384" || def.ContainerDefinitions[0].LinuxParameters != nil || def.EphemeralStorage.SizeInGiB != 50 {
 		t.Errorf("on Fargate: %+v", def)
 	}
@@ -132,7 +151,7 @@ func TestName(t *testing.T) {
 func TestAsked(t *testing.T) {
 	f := func(code, message string, final bool) {
 		t.Helper()
-		err := asked("service", &smithy.GenericAPIError{Code: code, Message: message})
+		err := asked("service", fmt.Errorf("ecs CreateService: %w", &refusal{status: 400, code: code, message: message}))
 		seen, err := refused(fleet.Spec{Generation: 4}, err)
 		if got := seen.Failure != ""; got != final || (err == nil) != final || final && seen.Failure != "service: "+message {
 			t.Errorf("%s %q: %+v, %v; final: %v", code, message, seen, err, final)
@@ -154,6 +173,7 @@ func TestMade(t *testing.T) {
 	}
 	c := newCloud(t)
 	h, ctx, s := c.open(t, nil), context.Background(), spec("m", "image")
+	through := official(h)
 	ensure := func() fleet.Observed {
 		t.Helper()
 		seen, err := h.Ensure(ctx, s)
@@ -170,7 +190,7 @@ func TestMade(t *testing.T) {
 	if seen := ensure(); len(seen.Servers) != 1 || !strings.HasSuffix(seen.Servers[0].URL, "/"+name) {
 		t.Errorf("seen %+v, want a server under the model's path", seen)
 	}
-	version, err := ec2.NewFromConfig(h.ec2.cfg).DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &name, Versions: []string{"$Latest"}})
+	version, err := through.ec2.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &name, Versions: []string{"$Latest"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,21 +200,21 @@ func TestMade(t *testing.T) {
 		*data.BlockDeviceMappings[0].Ebs.VolumeSize != 50 || *data.ImageId != "ami-12345678" || data.InstanceType != "g5.xlarge" || !strings.Contains(string(script), `echo "ECS_CLUSTER=models" >> /etc/ecs/ecs.config`) {
 		t.Errorf("launch template: %+v\n%s", data, script)
 	}
-	groups, err := h.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	groups, err := through.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if g := groups.AutoScalingGroups[0]; *g.MinSize != 0 || *g.MaxSize != 4 || *g.DefaultCooldown != 60 {
 		t.Errorf("Auto Scaling group: %+v", g)
 	}
-	providers, err := h.ecs.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name}})
+	providers, err := through.ecs.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m := providers.CapacityProviders[0].AutoScalingGroupProvider.ManagedScaling; m.Status != types.ManagedScalingStatusEnabled || *m.InstanceWarmupPeriod != 120 {
 		t.Errorf("capacity provider: %+v; the warm-up is estimatedInstanceWarmup", m)
 	}
-	policies, err := h.scaling.DescribeScalingPolicies(ctx, &applicationautoscaling.DescribeScalingPoliciesInput{ServiceNamespace: astypes.ServiceNamespaceEcs, ResourceId: aws.String("service/models/" + name)})
+	policies, err := through.scaling.DescribeScalingPolicies(ctx, &applicationautoscaling.DescribeScalingPoliciesInput{ServiceNamespace: astypes.ServiceNamespaceEcs, ResourceId: aws.String("service/models/" + name)})
 	if err != nil || len(policies.ScalingPolicies) != 1 {
 		t.Fatalf("scaling policies: %+v, %v", policies, err)
 	}
@@ -209,7 +229,7 @@ func TestMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := h.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: group.TargetGroupArn})
+		out, err := through.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &group.ARN})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +248,7 @@ func TestMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: at.TargetGroupArn, HealthCheckPath: aws.String("/other")}); err != nil {
+	if _, err := through.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: &at.ARN, HealthCheckPath: aws.String("/other")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.work("m").removeRule(ctx); err != nil {
@@ -237,29 +257,29 @@ func TestMade(t *testing.T) {
 	if err := h.work("m").unfollow(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(9)}); err != nil {
+	if _, err := through.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(9)}); err != nil {
 		t.Fatal(err)
 	}
 	ensure()
 	if d := cmp.Diff(made, c.left(t, "m")); d != "" {
 		t.Errorf("after drift (-was +is):\n%s", d)
 	}
-	if at, err = h.work("m").groupOf(ctx); err != nil || *at.HealthCheckPath != "/health" {
+	if at, err = h.work("m").groupOf(ctx); err != nil || at.Path != "/health" {
 		t.Errorf("the health check's path is %v, %v", at, err)
 	}
-	count := func() int32 {
+	count := func() int64 {
 		t.Helper()
 		svc, err := h.work("m").service(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return svc.DesiredCount
+		return svc.Desired
 	}
 	if n := count(); n != 1 {
 		t.Errorf("%d tasks are desired, past the limit of 3", n)
 	}
 	// Within the limits the number is the metric's.
-	if _, err := h.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(3)}); err != nil {
+	if _, err := through.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(3)}); err != nil {
 		t.Fatal(err)
 	}
 	ensure()

@@ -8,11 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-
 	"github.com/weir-gateway/weir/internal/fleet"
 )
 
@@ -25,43 +20,73 @@ const (
 	logDays   = 30
 )
 
+// logGroups is an answer that lists some, from where another call goes on.
+type logGroups struct {
+	All []struct {
+		ARN       string `json:"arn"`
+		Name      string `json:"logGroupName"`
+		Retention int64  `json:"retentionInDays"` // 0: for ever
+	} `json:"logGroups"`
+	NextToken string `json:"nextToken"`
+}
+
 // logGroup makes where the servers write. It is the first thing that is made and the last that goes, so that nothing exists unlisted.
 func (w *work) logGroup(ctx context.Context) error {
-	out, err := w.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(w.group())})
-	if err != nil {
+	var out logGroups
+	if err := w.call(ctx, logsAPI, "DescribeLogGroups", params{"logGroupNamePrefix": w.group()}, &out); err != nil {
 		return fmt.Errorf("log groups: %w", err)
 	}
-	for _, g := range out.LogGroups {
-		if aws.ToString(g.LogGroupName) == w.group() && g.RetentionInDays != nil {
+	for _, g := range out.All {
+		if g.Name == w.group() && g.Retention != 0 {
 			return nil
 		}
 	}
-	_, err = w.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(w.group()), Tags: w.tags()})
+	err := w.call(ctx, logsAPI, "CreateLogGroup", params{"logGroupName": w.group(), "tags": w.tags()}, nil)
 	if err != nil && !is(err, "ResourceAlreadyExistsException") {
 		return asked("log group", err)
 	}
-	_, err = w.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String(w.group()), RetentionInDays: aws.Int32(logDays)})
-	return asked("log group", err)
+	return asked("log group", w.call(ctx, logsAPI, "PutRetentionPolicy", params{"logGroupName": w.group(), "retentionInDays": logDays}, nil))
+}
+
+// definitionOf finds a task definition by its ARN, or the newest that is active of a family; the ARN is empty if there is none, and the
+// generation 0 if it is not ours.
+func (w *work) definitionOf(ctx context.Context, name string) (arn string, generation int64, active bool, err error) {
+	var out struct {
+		Definition struct {
+			ARN    string `json:"taskDefinitionArn"`
+			Status string `json:"status"`
+		} `json:"taskDefinition"`
+		Tags []tag `json:"tags"`
+	}
+	err = w.call(ctx, ecsAPI, "DescribeTaskDefinition", params{"taskDefinition": name, "include": []string{"TAGS"}}, &out)
+	if is(err, "ClientException", "TaskDefinitionNotFoundException") { // the first is said of a family without an active revision
+		return "", 0, false, nil
+	}
+	if err != nil {
+		return "", 0, false, fmt.Errorf("task definition: %w", err)
+	}
+	generation, _ = strconv.ParseInt(ecsTag(out.Tags, tagGeneration), 10, 64) // of a foreign one: 0
+	return out.Definition.ARN, generation, out.Definition.Status == statusActive, nil
 }
 
 // task gives the task definition of a generation, made if there is none.
 func (w *work) task(ctx context.Context, spec fleet.Spec, kind machine) (string, error) {
-	out, err := w.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(w.name), Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags}})
-	// A family without an active revision is a ClientException.
-	if err != nil && !is(err, "ClientException", "TaskDefinitionNotFoundException") {
-		return "", fmt.Errorf("task definition: %w", err)
+	arn, generation, active, err := w.definitionOf(ctx, w.name)
+	if err != nil || active && generation == spec.Generation {
+		return arn, err
 	}
-	if err == nil && out.TaskDefinition.Status == types.TaskDefinitionStatusActive && ecsTag(out.Tags, tagGeneration) == strconv.FormatInt(spec.Generation, 10) {
-		return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
+	var made struct {
+		Definition struct {
+			ARN string `json:"taskDefinitionArn"`
+		} `json:"taskDefinition"`
 	}
-	made, err := w.ecs.RegisterTaskDefinition(ctx, w.definition(spec, kind))
-	if err != nil {
+	if err := w.call(ctx, ecsAPI, "RegisterTaskDefinition", w.definition(spec, kind), &made); err != nil {
 		return "", asked("task definition", err)
 	}
-	return aws.ToString(made.TaskDefinition.TaskDefinitionArn), nil
+	return made.Definition.ARN, nil
 }
 
-// generation tells of which generation a task definition is; 0: it is not ours.
+// generation tells of which generation a task definition is; 0: it is not ours, or gone.
 func (w *work) generation(ctx context.Context, arn string) (int64, error) {
 	w.mu.Lock()
 	n, ok := w.generations[arn]
@@ -69,14 +94,10 @@ func (w *work) generation(ctx context.Context, arn string) (int64, error) {
 	if ok {
 		return n, nil
 	}
-	out, err := w.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(arn), Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags}})
-	if is(err, "ClientException", "TaskDefinitionNotFoundException") {
-		return 0, nil
+	found, n, _, err := w.definitionOf(ctx, arn)
+	if err != nil || found == "" {
+		return 0, err
 	}
-	if err != nil {
-		return 0, fmt.Errorf("task definition: %w", err)
-	}
-	n, _ = strconv.ParseInt(ecsTag(out.Tags, tagGeneration), 10, 64) // of a foreign one: 0
 	w.mu.Lock()
 	w.generations[arn] = n
 	w.mu.Unlock()
@@ -93,71 +114,72 @@ func (w *work) forget(arns []string) {
 }
 
 // definition is what runs in a task of the spec.
-func (w *work) definition(spec fleet.Spec, kind machine) *ecs.RegisterTaskDefinitionInput {
+func (w *work) definition(spec fleet.Spec, kind machine) params {
 	c := spec.ContainerConfig
-	logTo := &types.LogConfiguration{LogDriver: types.LogDriverAwslogs, Options: map[string]string{
+	logTo := params{"logDriver": "awslogs", "options": map[string]string{
 		"awslogs-group": w.group(), "awslogs-region": w.o.Region, "awslogs-stream-prefix": "g" + strconv.FormatInt(spec.Generation, 10)}}
-	one := types.ContainerDefinition{
-		Name: aws.String(container), Image: aws.String(c.Image.Base), Essential: aws.Bool(true), LogConfiguration: logTo,
-		PortMappings: []types.PortMapping{{ContainerPort: aws.Int32(port), Protocol: types.TransportProtocolTcp}},
-		HealthCheck:  healthCheck(c.HealthCheck),
-		MountPoints:  []types.MountPoint{{SourceVolume: aws.String(weights), ContainerPath: aws.String(modelsDir)}},
+	mounts := []params{{"sourceVolume": weights, "containerPath": modelsDir}}
+	one := params{
+		"name": container, "image": c.Image.Base, "essential": true, "logConfiguration": logTo, "mountPoints": mounts,
+		"portMappings": []params{{"containerPort": port, "protocol": "tcp"}},
 	}
-	env := w.environment(spec, kind)
-	for _, k := range slices.Sorted(maps.Keys(env)) {
-		one.Environment = append(one.Environment, types.KeyValuePair{Name: aws.String(k), Value: aws.String(env[k])})
+	if check := healthCheck(c.HealthCheck); check != nil {
+		one["healthCheck"] = check
 	}
+	env := []params{}
+	values := w.environment(spec, kind)
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		env = append(env, params{"name": k, "value": values[k]})
+	}
+	one["environment"] = env
 	if kind.gpus > 0 {
-		one.ResourceRequirements = []types.ResourceRequirement{{Type: types.ResourceTypeGpu, Value: aws.String(strconv.FormatInt(kind.gpus, 10))}}
+		one["resourceRequirements"] = []params{{"type": "GPU", "value": strconv.FormatInt(kind.gpus, 10)}}
 	}
-	var all *int32 // the bound of a container on an instance: everything the machine has
-	if !kind.fargate && kind.memory > 0 {
-		all = aws.Int32(int32(kind.memory))
-	}
-	in := &ecs.RegisterTaskDefinitionInput{
-		Family: aws.String(w.name), NetworkMode: types.NetworkModeAwsvpc, Tags: w.ecsTags(spec.Generation),
-		ExecutionRoleArn: role(w.o.ExecutionRoleARN), TaskRoleArn: role(w.o.TaskRoleARN), Volumes: []types.Volume{{Name: aws.String(weights)}},
-	}
-	if kind.fargate {
-		cpu, memory := kind.fargateSize()
-		in.RequiresCompatibilities = []types.Compatibility{types.CompatibilityFargate}
-		in.Cpu, in.Memory = aws.String(strconv.FormatInt(cpu, 10)), aws.String(strconv.FormatInt(memory, 10))
-		if kind.arm {
-			in.RuntimePlatform = &types.RuntimePlatform{CpuArchitecture: types.CPUArchitectureArm64, OperatingSystemFamily: types.OSFamilyLinux}
+	in := params{"family": w.name, "networkMode": "awsvpc", "tags": w.ecsTags(spec.Generation), "volumes": []params{{"name": weights}}}
+	for name, role := range map[string]string{"executionRoleArn": w.o.ExecutionRoleARN, "taskRoleArn": w.o.TaskRoleARN} {
+		if role != "" {
+			in[name] = role
 		}
-		if size := volume(&spec.Definition); size > 20 { // what every task has
-			in.EphemeralStorage = &types.EphemeralStorage{SizeInGiB: min(size, 200)}
-		}
-	} else {
-		in.RequiresCompatibilities = []types.Compatibility{types.CompatibilityEc2}
-		reserve := kind.memory - hostSpare
-		if c.MemoryReservation != nil && *c.MemoryReservation > 0 {
-			reserve = *c.MemoryReservation
-		}
-		one.Memory, one.MemoryReservation = all, aws.Int32(int32(max(min(reserve, kind.memory), 128)))
-		one.LinuxParameters = &types.LinuxParameters{SharedMemorySize: aws.Int32(int32(c.SharedMemorySize)), InitProcessEnabled: aws.Bool(true)}
 	}
-	in.ContainerDefinitions = []types.ContainerDefinition{one}
+	all := []params{one}
 	if c.Image.Type != "ecr" { // a stock image: it is told what to serve, and its weights are brought to it
-		main := &in.ContainerDefinitions[0]
-		main.Command = command(spec)
+		if words := command(spec); words != nil {
+			one["command"] = words
+		}
 		if w.o.ModelsBucket != "" {
-			main.DependsOn = []types.ContainerDependency{{ContainerName: aws.String(weights), Condition: types.ContainerConditionSuccess}}
-			in.ContainerDefinitions = append(in.ContainerDefinitions, types.ContainerDefinition{
-				Name: aws.String(weights), Image: aws.String(w.o.WeightsImage), Essential: aws.Bool(false), LogConfiguration: logTo, Memory: all, MemoryReservation: aws.Int32(64),
-				Command:     []string{"s3", "sync", "s3://" + w.o.ModelsBucket + "/" + spec.ModelName, localPath(spec), "--exclude", "*.bin", "--only-show-errors"},
-				MountPoints: []types.MountPoint{{SourceVolume: aws.String(weights), ContainerPath: aws.String(modelsDir)}},
+			one["dependsOn"] = []params{{"containerName": weights, "condition": "SUCCESS"}}
+			all = append(all, params{
+				"name": weights, "image": w.o.WeightsImage, "essential": false, "logConfiguration": logTo, "memoryReservation": 64, "mountPoints": mounts,
+				"command": []string{"s3", "sync", "s3://" + w.o.ModelsBucket + "/" + spec.ModelName, localPath(spec), "--exclude", "*.bin", "--only-show-errors"},
 			})
 		}
 	}
-	return in
-}
-
-func role(arn string) *string {
-	if arn == "" {
-		return nil
+	in["containerDefinitions"] = all
+	if kind.fargate {
+		cpu, memory := kind.fargateSize()
+		in["requiresCompatibilities"] = []string{"FARGATE"}
+		in["cpu"], in["memory"] = strconv.FormatInt(cpu, 10), strconv.FormatInt(memory, 10)
+		if kind.arm {
+			in["runtimePlatform"] = params{"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}
+		}
+		if size := volume(&spec.Definition); size > 20 { // what every task has
+			in["ephemeralStorage"] = params{"sizeInGiB": min(size, 200)}
+		}
+		return in
 	}
-	return &arn
+	in["requiresCompatibilities"] = []string{"EC2"}
+	if kind.memory > 0 { // the bound of a container on an instance: everything the machine has
+		for _, c := range all {
+			c["memory"] = kind.memory
+		}
+	}
+	reserve := kind.memory - hostSpare
+	if c.MemoryReservation != nil && *c.MemoryReservation > 0 {
+		reserve = *c.MemoryReservation
+	}
+	one["memoryReservation"] = max(min(reserve, kind.memory), 128)
+	one["linuxParameters"] = params{"sharedMemorySize": c.SharedMemorySize, "initProcessEnabled": true}
+	return in
 }
 
 func localPath(spec fleet.Spec) string { return modelsDir + "/" + strings.Trim(spec.ModelName, "/") }
@@ -222,7 +244,7 @@ func command(spec fleet.Spec) []string {
 }
 
 // healthCheck is the container's own, within what ECS takes.
-func healthCheck(c fleet.ContainerHealth) *types.HealthCheck {
+func healthCheck(c fleet.ContainerHealth) params {
 	var cmd []string
 	switch v := c.Command.(type) {
 	case string:
@@ -241,15 +263,15 @@ func healthCheck(c fleet.ContainerHealth) *types.HealthCheck {
 	if len(cmd) == 0 {
 		return nil
 	}
-	return &types.HealthCheck{Command: cmd, Interval: within(c.Interval, 5, 300), Timeout: within(c.Timeout, 2, 60), Retries: within(c.Retries, 1, 10), StartPeriod: within(c.StartPeriod, 0, 300)}
+	return params{"command": cmd, "interval": within(c.Interval, 5, 300), "timeout": within(c.Timeout, 2, 60), "retries": within(c.Retries, 1, 10), "startPeriod": within(c.StartPeriod, 0, 300)}
 }
 
-func within(v, low, high int64) *int32 { return aws.Int32(int32(min(max(v, low), high))) }
+func within(v, low, high int64) int64 { return min(max(v, low), high) }
 
 // volume is how much disk a server has, in GiB.
-func volume(d *fleet.Definition) int32 {
+func volume(d *fleet.Definition) int64 {
 	if d.AutoScaling != nil && d.AutoScaling.BlockDeviceVolumeSize != nil {
-		return int32(*d.AutoScaling.BlockDeviceVolumeSize)
+		return *d.AutoScaling.BlockDeviceVolumeSize
 	}
 	return 50
 }

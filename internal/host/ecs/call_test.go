@@ -1,0 +1,105 @@
+package ecs
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// answering is a caller whose calls are answered by f.
+func answering(t *testing.T, o Options, f func(*http.Request) (*http.Response, error)) *Host {
+	t.Helper()
+	o.Cluster, o.Subnets, o.SecurityGroups, o.HTTP, o.Now = "c", []string{"s"}, []string{"g"}, &http.Client{Transport: roundTrip(f)}, timeZero
+	h, err := New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// TestForm: nested names are joined by dots, lists are counted from 1, in EC2's way and in that of the others.
+func TestForm(t *testing.T) {
+	f := func(to *api, want url.Values) {
+		t.Helper()
+		b, err := to.encode("Do", params{"Name": "a b", "Names": []string{"x", "y"}, "In": params{"N": 3, "Yes": true}, "All": []params{{"K": "1", "In": params{"Of": []string{"z"}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := url.ParseQuery(string(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", to.name, d)
+		}
+	}
+	f(elbAPI, url.Values{"Action": {"Do"}, "Version": {"2015-12-01"}, "Name": {"a b"}, "Names.member.1": {"x"}, "Names.member.2": {"y"}, "In.N": {"3"}, "In.Yes": {"true"},
+		"All.member.1.K": {"1"}, "All.member.1.In.Of.member.1": {"z"}})
+	f(ec2API, url.Values{"Action": {"Do"}, "Version": {"2016-11-15"}, "Name": {"a b"}, "Names.1": {"x"}, "Names.2": {"y"}, "In.N": {"3"}, "In.Yes": {"true"},
+		"All.1.K": {"1"}, "All.1.In.Of.1": {"z"}})
+}
+
+// TestRefused: code and message of a refusal are found in every form that AWS, or a proxy before it, gives them.
+func TestRefused(t *testing.T) {
+	f := func(to *api, status int, header http.Header, body string, want refusal) {
+		t.Helper()
+		h := answering(t, Options{Region: "eu-central-1", Credentials: staticKeys}, func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+		})
+		got := (*refusal)(nil)
+		if err := h.call(t.Context(), to, "Do", params{}, nil); !errors.As(err, &got) || *got != want || !is(err, want.code) {
+			t.Errorf("%s: got %v, want %+v", body, err, want)
+		}
+	}
+	none := http.Header{}
+	f(ecsAPI, 400, http.Header{"X-Amzn-Requestid": {"r-1"}}, `{"__type":"ClientException","message":"no such family"}`, refusal{400, "ClientException", "no such family", "r-1"})
+	f(logsAPI, 400, none, `{"__type":"com.amazonaws.logs#ResourceNotFoundException","Message":"gone"}`, refusal{400, "ResourceNotFoundException", "gone", ""})
+	f(scalingAPI, 400, http.Header{"X-Amzn-Errortype": {"ObjectNotFoundException:http://internal/"}}, `{"message":"none","Message":"none"}`, refusal{400, "ObjectNotFoundException", "none", ""})
+	f(elbAPI, 400, none, `<ErrorResponse xmlns="http://e/"><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error><RequestId>q</RequestId></ErrorResponse>`,
+		refusal{400, "Throttling", "Rate exceeded", ""})
+	f(ec2API, 503, none, `<Response><Errors><Error><Code>Unavailable</Code><Message>try later</Message></Error></Errors><RequestID>q</RequestID></Response>`, refusal{503, "Unavailable", "try later", ""})
+	f(ecsAPI, 502, none, "<html>bad gateway</html>", refusal{502, "502", "Bad Gateway", ""})
+	f(asgAPI, 502, none, "", refusal{502, "502", "Bad Gateway", ""})
+}
+
+// TestEndpoint: the setting is obeyed first, then the variables that AWS's own tools read, for one service before those for all.
+func TestEndpoint(t *testing.T) {
+	f := func(o Options, to *api, want string) {
+		t.Helper()
+		got := ""
+		h := answering(t, o, func(req *http.Request) (*http.Response, error) {
+			got = req.URL.String()
+			if sign := req.Header.Get("Authorization"); !strings.Contains(sign, "/"+o.Region+"/"+to.name+"/aws4_request") {
+				t.Errorf("signed %q", sign)
+			}
+			return nil, errors.New("enough")
+		})
+		if err := h.call(t.Context(), to, "Do", params{}, nil); err == nil || got != want {
+			t.Errorf("called %s, %v; want %s", got, err, want)
+		}
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE") // found by the SDK's chain, with all else that it finds
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+	f(Options{Region: "eu-central-1"}, ecsAPI, "https://ecs.eu-central-1.amazonaws.com/")
+	f(Options{Region: "us-gov-west-1"}, elbAPI, "https://elasticloadbalancing.us-gov-west-1.amazonaws.com/")
+	f(Options{Region: "cn-north-1"}, scalingAPI, "https://application-autoscaling.cn-north-1.amazonaws.com.cn/")
+	f(Options{Region: "us-isob-east-1"}, ec2API, "https://ec2.us-isob-east-1.sc2s.sgov.gov/")
+	t.Setenv("AWS_ENDPOINT_URL", "http://all:1")
+	f(Options{Region: "eu-central-1"}, logsAPI, "http://all:1/")
+	t.Setenv("AWS_ENDPOINT_URL_ECS", "http://one:1/")
+	f(Options{Region: "eu-central-1"}, ecsAPI, "http://one:1/")
+	f(Options{Region: "eu-central-1"}, logsAPI, "http://all:1/")
+	f(Options{Region: "eu-central-1", EndpointURL: "http://set:1"}, ecsAPI, "http://set:1/")
+	t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+	f(Options{Region: "eu-central-1"}, ecsAPI, "https://ecs.eu-central-1.amazonaws.com/")
+}
