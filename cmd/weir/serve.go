@@ -56,9 +56,13 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 		return err
 	}
 	banner(stdout, a, *configPath, time.Since(started))
-	settle()
+	settled := time.AfterFunc(startup, settle)
+	defer settled.Stop()
 	return a.Run(ctx)
 }
+
+// startup is how long after the doors are open what runs beside the calls has made its first rounds.
+const startup = time.Second
 
 // settle gives back to the operating system what only starting up needed: garbage, and the pages of the program that ran once.
 func settle() {

@@ -390,7 +390,7 @@ func TestKey_settings(t *testing.T) {
 	b.want("sk-master", "POST", "/key/generate", `{}`, 500, "error.message=\"the configuration is wrong\"")
 	s.KeyDefaults = nil
 	s.CheckAliases = true
-	for alias, status := range map[string]int{"team/ann@example.com": 200, "a": 400, "_x_": 400, "with space": 400, strings.Repeat("a", 256): 400} {
+	for alias, status := range map[string]int{"team/ann@example.com": 200, "a": 400, "_x_": 400, "with space": 400, strings.Repeat("a", 255): 200, strings.Repeat("a", 256): 400} {
 		b.want("sk-master", "POST", "/key/generate", `{"key_alias":"`+alias+`"}`, status)
 	}
 	s.KeyGeneration.Personal.Roles = []string{account.ProxyAdmin}

@@ -247,13 +247,17 @@ func (e *encoder) stops(w *writer) {
 	w.end(']')
 }
 
-// Bedrock's rules for requestMetadata.
-var (
-	metadataKey   = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}$`)
-	metadataValue = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}$`)
+// Bedrock's rules for requestMetadata. The lengths are not in the expression, which would be compiled to a copy of itself for each character.
+var metadataText = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]*$`)
+
+const (
+	maxMetadata     = 16
+	maxMetadataText = 256 // of a key, which is not empty, and of a value
 )
 
-const maxMetadata = 16
+func metadataTakes(key, value string) bool {
+	return key != "" && len(key) <= maxMetadataText && len(value) <= maxMetadataText && metadataText.MatchString(key) && metadataText.MatchString(value)
+}
 
 // account writes who asks, and how urgently.
 func (e *encoder) account() {
@@ -267,7 +271,7 @@ func (e *encoder) account() {
 		slices.Sort(keys)
 		for _, k := range keys {
 			v := e.req.Metadata[k]
-			if !e.own && (n == maxMetadata || !metadataKey.MatchString(k) || !metadataValue.MatchString(v)) {
+			if !e.own && (n == maxMetadata || !metadataTakes(k, v)) {
 				e.drop("metadata")
 				continue
 			}

@@ -124,6 +124,9 @@ func TestEncodeRequest_foreign(t *testing.T) {
 
 	f("account", claude45, llm.Request{ServiceTier: "flex", Metadata: map[string]string{"a": "b", "é": "c"}, User: "u", Seed: llm.Ptr(int64(1)), N: llm.Ptr(int64(2))},
 		`{"serviceTier":{"type":"flex"},"requestMetadata":{"a":"b"}}`, "metadata", "seed", "user", "n")
+	long := strings.Repeat("a", 256)
+	f("metadata as long as may be", claude45, llm.Request{Metadata: map[string]string{long: long, "empty": ""}}, `{"requestMetadata":{"`+long+`":"`+long+`","empty":""}}`)
+	f("longer metadata", claude45, llm.Request{Metadata: map[string]string{long + "a": "", "a": long + "a", "": "a"}}, `{}`, "metadata")
 	f("borrowed", claude45, llm.Request{Extra: map[string]llm.Raw{"guardrailConfig": llm.Raw(`{"trace":"enabled"}`), "foo": llm.Raw("1"),
 		additionalKey: llm.Raw(`{"anthropic_beta":["b"],"session_id":"s"}`)}},
 		`{"guardrailConfig":{"trace":"enabled"},"additionalModelRequestFields":{"anthropic_beta":["b"]}}`, "foo")

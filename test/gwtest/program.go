@@ -93,6 +93,9 @@ func StartProgram(t testing.TB, bin, config, data string, env ...string) *Progra
 	return p
 }
 
+// PID is its process.
+func (p *Program) PID() int { return p.cmd.Process.Pid }
+
 // Stop sends a signal and waits for the end, which must be a clean one unless the signal kills.
 func (p *Program) Stop(t testing.TB, signal syscall.Signal) {
 	t.Helper()
