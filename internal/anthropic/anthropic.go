@@ -16,7 +16,9 @@ package anthropic
 
 import (
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -194,7 +196,7 @@ func (w *writer) extra(m map[string]llm.Raw, skip func(string) bool) {
 	if len(m) == 0 {
 		return
 	}
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if skip != nil && skip(k) {
 			continue
 		}

@@ -70,7 +70,7 @@ func (r reader) unmarshal(raw llm.Raw, v any, path string) *llm.Error {
 func (r reader) content(raw llm.Raw, path string) ([]llm.Part, *llm.Error) {
 	switch raw.Kind() {
 	case '"':
-		return []llm.Part{{Kind: llm.KindText, Text: text(raw)}}, nil
+		return []llm.Part{{Kind: llm.KindText, Text: llm.StringOf(raw)}}, nil
 	case '[':
 		var list []llm.Raw
 		if e := r.unmarshal(raw, &list, path); e != nil {
@@ -218,7 +218,7 @@ func (r reader) media(p *llm.Part, b *block, path string) *llm.Error {
 		}
 		// Other dialects get the text; this one gets the blocks back as they were.
 		m.Text, m.MIME = joined(parts), "text/plain"
-		p.Extra = with(p.Extra, "source", b.Source)
+		p.Extra = llm.WithExtra(p.Extra, "source", b.Source)
 	default:
 		return llm.Invalid(path+".type", "Input tag %q does not match any of the expected tags: base64, url, file, text, content", s.Type)
 	}
@@ -258,7 +258,7 @@ func (r reader) searchResult(p *llm.Part, b *block, raw llm.Raw, path string) *l
 		m.Name = *b.Title
 	}
 	if b.Source.Kind() == '"' {
-		m.Context = "Source: " + text(b.Source)
+		m.Context = "Source: " + llm.StringOf(b.Source)
 	}
 	*p = llm.Part{Kind: llm.KindDocument, Media: m, Cache: p.Cache, Extra: map[string]llm.Raw{searchResultKey: raw}}
 	return nil
@@ -313,14 +313,6 @@ func joined(parts []llm.Part) string {
 		}
 	}
 	return strings.Join(texts, "\n\n")
-}
-
-func with(m map[string]llm.Raw, k string, v llm.Raw) map[string]llm.Raw {
-	if m == nil {
-		m = map[string]llm.Raw{}
-	}
-	m[k] = v
-	return m
 }
 
 // splitSignature finds the signer of a signature that joinSignature wrote; without one it is Anthropic's own, which is base64 and so

@@ -81,7 +81,7 @@ func (e *encoder) use(p llm.Part) (llm.Part, bool) {
 func trusted(by llm.Dialect) bool { return by == llm.Anthropic || by == llm.Converse }
 
 func nativeType(raw llm.Raw) string {
-	if t := text(get(members(raw), "type")); t != "" {
+	if t := llm.StringOf(llm.ObjectOf(raw).Get("type")); t != "" {
 		return t
 	}
 	return string(llm.KindNative)

@@ -148,7 +148,7 @@ func readError(e *llm.Error, body []byte) {
 	e.Body = bytes.Clone(body)
 	switch v.Error.Kind() {
 	case '"':
-		e.Message = text(v.Error)
+		e.Message = llm.StringOf(v.Error)
 	case '{':
 		var inner object
 		if unmarshalUpstream(v.Error, &inner) == nil {

@@ -194,7 +194,7 @@ func decodeThinking(req *llm.Request, w *wireRequest) *llm.Error {
 	case "":
 		return llm.Invalid("thinking.type", "Field required: enabled, disabled or adaptive")
 	default:
-		req.Extra = with(req.Extra, "thinking", w.Thinking)
+		req.Extra = llm.WithExtra(req.Extra, "thinking", w.Thinking)
 		return nil
 	}
 	req.Reasoning = r
@@ -225,7 +225,7 @@ func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
 		if len(c.Extra) > 0 {
 			w := writer{b: []byte{'{'}}
 			w.extra(c.Extra, nil)
-			req.Extra = with(req.Extra, outputConfigKey, append(w.b, '}'))
+			req.Extra = llm.WithExtra(req.Extra, outputConfigKey, append(w.b, '}'))
 		}
 	}
 	if len(format) == 0 || format.Kind() == 'n' {
@@ -268,7 +268,7 @@ func decodeMetadata(req *llm.Request, w *wireRequest) *llm.Error {
 	if len(m.Extra) > 0 {
 		w := writer{b: []byte{'{'}}
 		w.extra(m.Extra, nil)
-		req.Extra = with(req.Extra, metadataKey, append(w.b, '}'))
+		req.Extra = llm.WithExtra(req.Extra, metadataKey, append(w.b, '}'))
 	}
 	return nil
 }

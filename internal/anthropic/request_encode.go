@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -289,11 +290,11 @@ func (e *encoder) tool(t *llm.Tool) {
 	if t.Description != "" {
 		e.str("description", t.Description)
 	}
-	schema := objectSchema(t.Schema)
+	schema := llm.ObjectSchema(t.Schema)
 	strict := t.Strict != nil && (*t.Strict || e.own)
 	if strict && !e.own {
 		if strict = e.g.structured() || !e.g.claude(); strict {
-			schema = closedSchema(schema)
+			schema = llm.ClosedSchema(schema)
 		} else {
 			e.drop("tools.strict")
 		}
@@ -309,18 +310,6 @@ func (e *encoder) tool(t *llm.Tool) {
 		e.dropExtra("tools.", t.Extra)
 	}
 	e.end('}')
-}
-
-// objectSchema gives a tool's schema the type that Anthropic demands.
-func objectSchema(schema llm.Raw) llm.Raw {
-	list := members(schema)
-	if len(list) == 0 {
-		return llm.Raw(`{"type":"object","properties":{}}`)
-	}
-	if t := get(list, "type"); len(t) > 0 {
-		return schema
-	}
-	return appendMembers(nil, append([]member{{"type", llm.Raw(`"object"`)}}, list...))
 }
 
 func (e *encoder) writeThinking() {
@@ -339,9 +328,9 @@ func (e *encoder) writeThinking() {
 }
 
 func (e *encoder) writeOutput() {
-	var rest []member
+	var rest llm.Object
 	if e.own {
-		rest = members(e.req.Extra[outputConfigKey])
+		rest = llm.ObjectOf(e.req.Extra[outputConfigKey])
 	}
 	f := e.req.Format
 	schema := f != nil && f.Type == "json_schema" && f.Schema.Kind() == '{'
@@ -361,12 +350,12 @@ func (e *encoder) writeOutput() {
 		if e.own {
 			e.raw("schema", f.Schema)
 		} else {
-			e.raw("schema", closedSchema(f.Schema))
+			e.raw("schema", llm.ClosedSchema(f.Schema))
 		}
 		e.end('}')
 	}
 	for _, m := range rest {
-		e.raw(m.name, m.value)
+		e.raw(m.Name, m.Value)
 	}
 	e.end('}')
 }
@@ -434,9 +423,9 @@ func (e *encoder) account() {
 	if user == "" {
 		user = r.SafetyIdentifier
 	}
-	var rest []member
+	var rest llm.Object
 	if e.own {
-		rest = members(r.Extra[metadataKey])
+		rest = llm.ObjectOf(r.Extra[metadataKey])
 	}
 	if user != "" || len(rest) > 0 {
 		e.object("metadata")
@@ -444,7 +433,7 @@ func (e *encoder) account() {
 			e.str("user_id", user)
 		}
 		for _, m := range rest {
-			e.raw(m.name, m.value)
+			e.raw(m.Name, m.Value)
 		}
 		e.end('}')
 	}
@@ -482,7 +471,7 @@ func (e *encoder) writeExtra() {
 }
 
 func (e *encoder) dropExtra(prefix string, m map[string]llm.Raw) {
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if m[k].Kind() != 'n' {
 			e.drop(prefix + k)
 		}

@@ -2,6 +2,8 @@ package anthropic
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"github.com/weir-gateway/weir/internal/llm"
 )
@@ -48,9 +50,9 @@ type openBlock struct {
 	kind  llm.Kind
 	input llm.Raw // a tool call's input as its start gave it; counts if no delta brings another
 	wrote bool
-	whole []member // a native block, held back until it is whole
-	json  []byte   // its input so far
-	grown []grown  // its strings that deltas add to
+	whole llm.Object // a native block, held back until it is whole
+	json  []byte     // its input so far
+	grown []grown    // its strings that deltas add to
 }
 
 type grown struct {
@@ -151,7 +153,7 @@ func (d *streamDecoder) blockStart(dst []llm.Event, ev *streamEvent) ([]llm.Even
 	b := &openBlock{at: ev.Index, kind: p.Kind}
 	d.open = append(d.open, b)
 	if p.Kind == llm.KindNative || p.Kind == llm.KindDocument || p.Kind == llm.KindImage || p.Kind == llm.KindToolResult {
-		b.kind, b.whole = llm.KindNative, members(ev.Block)
+		b.kind, b.whole = llm.KindNative, llm.ObjectOf(ev.Block)
 		return dst, nil
 	}
 	delta := llm.Event{Kind: llm.EventDelta, Text: p.Text, Citations: p.Citations}
@@ -178,9 +180,9 @@ func (d *streamDecoder) blockStart(dst []llm.Event, ev *streamEvent) ([]llm.Even
 
 // startable gives a block the members that some servers leave out of its start.
 func startable(raw llm.Raw) llm.Raw {
-	list := members(raw)
+	list := llm.ObjectOf(raw)
 	var name string
-	switch text(get(list, "type")) {
+	switch llm.StringOf(list.Get("type")) {
 	case "text":
 		name = "text"
 	case "thinking":
@@ -188,10 +190,10 @@ func startable(raw llm.Raw) llm.Raw {
 	default:
 		return raw
 	}
-	if get(list, name).Kind() == '"' {
+	if list.Get(name).Kind() == '"' {
 		return raw
 	}
-	return appendMembers(nil, set(list, name, llm.Raw(`""`)))
+	return list.With(name, llm.Raw(`""`)).Raw()
 }
 
 func (d *streamDecoder) delta(dst []llm.Event, ev *streamEvent) ([]llm.Event, error) {
@@ -250,19 +252,19 @@ func (b *openBlock) add(d *streamDelta) {
 	b.grow("thinking", d.Thinking)
 	b.grow("signature", d.Signature)
 	if len(d.Citation) > 0 {
-		list := bytes.TrimSpace(get(b.whole, "citations"))
+		list := bytes.TrimSpace(b.whole.Get("citations"))
 		w := writer{b: []byte{'['}}
 		if len(list) > 2 && list[0] == '[' {
 			w.b = append(w.b, list[1:len(list)-1]...)
 		}
 		w.raw("", d.Citation)
-		b.whole = set(b.whole, "citations", append(w.b, ']'))
+		b.whole = b.whole.With("citations", append(w.b, ']'))
 	}
-	for _, k := range sortedKeys(d.Extra) {
+	for _, k := range slices.Sorted(maps.Keys(d.Extra)) {
 		if v := d.Extra[k]; v.Kind() == '"' {
-			b.grow(k, text(v))
+			b.grow(k, llm.StringOf(v))
 		} else {
-			b.whole = set(b.whole, k, v)
+			b.whole = b.whole.With(k, v)
 		}
 	}
 }
@@ -277,7 +279,7 @@ func (b *openBlock) grow(name, more string) {
 			return
 		}
 	}
-	b.grown = append(b.grown, grown{name, []byte(text(get(b.whole, name)) + more)})
+	b.grown = append(b.grown, grown{name, []byte(llm.StringOf(b.whole.Get(name)) + more)})
 }
 
 // stopBlock ends a block if it is open.
@@ -296,14 +298,14 @@ func (d *streamDecoder) close(dst []llm.Event, b *openBlock) []llm.Event {
 	switch {
 	case b.whole != nil:
 		for _, g := range b.grown {
-			b.whole = set(b.whole, g.name, appendBytes(nil, g.text))
+			b.whole = b.whole.With(g.name, appendBytes(nil, g.text))
 		}
 		if llm.Raw(b.json).IsValid() {
-			b.whole = set(b.whole, "input", b.json)
+			b.whole = b.whole.With("input", b.json)
 		}
 		b.index = d.next
 		d.next++
-		p := native(appendMembers(nil, b.whole))
+		p := native(b.whole.Raw())
 		dst = append(dst, llm.Event{Kind: llm.EventPartStart, Index: b.index, Part: &p})
 	case b.kind == llm.KindToolCall && !b.wrote:
 		dst = append(dst, llm.Event{Kind: llm.EventDelta, Index: b.index, Text: string(b.input)})

@@ -388,12 +388,12 @@ func (s *streamEncoder) open(b *outBlock) {
 
 // splitInput takes the input out of a server tool's call, which travels as deltas.
 func splitInput(raw llm.Raw) (start, input llm.Raw) {
-	list := members(raw)
-	input = get(list, "input")
+	list := llm.ObjectOf(raw)
+	input = list.Get("input")
 	if input.Kind() != '{' || len(input) <= 2 {
 		return raw, nil
 	}
-	return appendMembers(nil, set(list, "input", llm.Raw("{}"))), input
+	return list.With("input", llm.Raw("{}")).Raw(), input
 }
 
 func (s *streamEncoder) close(b *outBlock) {

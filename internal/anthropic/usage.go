@@ -46,7 +46,7 @@ func (u *wireUsage) merge(n *wireUsage) {
 		u.Tier = n.Tier
 	}
 	for k, v := range n.Extra {
-		u.Extra = with(u.Extra, k, v)
+		u.Extra = llm.WithExtra(u.Extra, k, v)
 	}
 }
 
@@ -71,14 +71,14 @@ func (u *wireUsage) usage() *llm.Usage {
 	if u.Details != nil && u.Details.Thinking != nil {
 		out.Reasoning, out.ReasoningKnown = value(u.Details.Thinking), true
 	}
-	if list := members(u.ServerTools); list != nil {
+	if list := llm.ObjectOf(u.ServerTools); list != nil {
 		var s struct {
 			WebSearches int64 `json:"web_search_requests"`
 		}
 		if unmarshalUpstream(u.ServerTools, &s) == nil {
 			out.WebSearches = s.WebSearches
 		}
-		out.Extra = with(out.Extra, serverToolsKey, u.ServerTools)
+		out.Extra = llm.WithExtra(out.Extra, serverToolsKey, u.ServerTools)
 	}
 	return out
 }

@@ -75,10 +75,10 @@ func (r reader) block(raw llm.Raw, path string) (llm.Part, *llm.Error) {
 		return llm.Part{}, llm.Invalid(path, "the value must be an object: "+blockHint)
 	}
 	name, value, n := "", llm.Raw(nil), 0
-	for _, m := range members(raw) {
+	for _, m := range llm.ObjectOf(raw) {
 		// Some clients write a type beside the one member that counts.
-		if m.name != "type" && set(m.value) {
-			name, value = m.name, m.value
+		if m.Name != "type" && llm.IsSet(m.Value) {
+			name, value = m.Name, m.Value
 			n++
 		}
 	}
@@ -181,7 +181,7 @@ func (r reader) media(kind llm.Kind, raw llm.Raw, path string) (llm.Part, *llm.E
 		if _, err := base64.StdEncoding.DecodeString(m.Data); err != nil && !r.lenient {
 			return p, llm.Invalid(path+".source.bytes", "the value must be standard base64")
 		}
-	case set(src.S3):
+	case llm.IsSet(src.S3):
 		return p, r.s3(&p, src.S3, path+".source.s3Location")
 	case src.Text != nil && kind == llm.KindDocument:
 		m.Text = *src.Text
@@ -191,7 +191,7 @@ func (r reader) media(kind llm.Kind, raw llm.Raw, path string) (llm.Part, *llm.E
 			texts[i] = src.Content[i].Text
 		}
 		m.Text = strings.Join(texts, "\n\n")
-		p.Extra = withExtra(p.Extra, contentKey, members(members(raw).get("source")).get("content"))
+		p.Extra = llm.WithExtra(p.Extra, contentKey, llm.ObjectOf(llm.ObjectOf(raw).Get("source")).Get("content"))
 	case r.lenient:
 		return llm.Part{}, nil
 	default:
@@ -216,7 +216,7 @@ func (r reader) s3(p *llm.Part, raw llm.Raw, path string) *llm.Error {
 	}
 	p.Media.URL = w.URI
 	if w.Owner != "" {
-		p.Extra = withExtra(p.Extra, s3Key, raw)
+		p.Extra = llm.WithExtra(p.Extra, s3Key, raw)
 	}
 	return nil
 }
@@ -253,7 +253,7 @@ func (r reader) toolUse(raw, value llm.Raw, path string) (llm.Part, *llm.Error) 
 	call := &llm.ToolCall{ID: w.ID, Name: w.Name, Arguments: "{}"}
 	switch w.Input.Kind() {
 	case '"': // some models write their arguments as a text
-		call.Arguments = text(w.Input)
+		call.Arguments = llm.StringOf(w.Input)
 	case 'n', 0:
 	default:
 		call.Arguments = compact(w.Input)
@@ -360,21 +360,21 @@ func joinRedacted(s string, by llm.Dialect) string {
 
 // guarded reads text or an image that the guardrail is to check.
 func (r reader) guarded(raw, value llm.Raw, path string) (llm.Part, *llm.Error) {
-	o := members(value)
-	if t := o.get("text"); set(t) {
+	o := llm.ObjectOf(value)
+	if t := o.Get("text"); llm.IsSet(t) {
 		var w struct {
 			Text string `json:"text"`
 		}
 		if e := r.unmarshal(t, &w, path+".text"); e != nil {
 			return llm.Part{}, e
 		}
-		rest := members(t).without("text").raw()
+		rest := llm.ObjectOf(t).Without("text").Raw()
 		return llm.Part{Kind: llm.KindText, Text: w.Text, Extra: map[string]llm.Raw{guardKey: rest}}, nil
 	}
-	if i := o.get("image"); set(i) {
+	if i := o.Get("image"); llm.IsSet(i) {
 		p, e := r.media(llm.KindImage, i, path+".image")
 		if e == nil && p.Kind != "" {
-			p.Extra = withExtra(p.Extra, guardKey, llm.Raw("{}"))
+			p.Extra = llm.WithExtra(p.Extra, guardKey, llm.Raw("{}"))
 		}
 		return p, e
 	}

@@ -45,13 +45,13 @@ func (w *writer) media(p *llm.Part, word, name string) {
 	}
 	w.object("source")
 	switch pieces := p.Extra[contentKey]; {
-	case m.URL != "" && set(p.Extra[s3Key]):
+	case m.URL != "" && llm.IsSet(p.Extra[s3Key]):
 		w.raw("s3Location", p.Extra[s3Key])
 	case m.URL != "":
 		w.object("s3Location")
 		w.str("uri", m.URL)
 		w.end('}')
-	case set(pieces):
+	case llm.IsSet(pieces):
 		w.raw("content", pieces)
 	case m.Text != "" && m.Data == "":
 		w.str("text", m.Text)

@@ -18,8 +18,8 @@ func DecodeCount(body []byte) (*llm.Request, error) {
 		return nil, badField(err, "")
 	}
 	switch {
-	case set(c.Input.Converse):
-	case set(c.Input.Invoke):
+	case llm.IsSet(c.Input.Converse):
+	case llm.IsSet(c.Input.Invoke):
 		return nil, llm.Invalid("input.invokeModel", "bodies of InvokeModel are not counted: give the conversation as input.converse")
 	default:
 		return nil, llm.Invalid("input.converse", "the field is required: the conversation to count")

@@ -150,11 +150,11 @@ func (dialect) DecodeError(status int, h http.Header, body []byte) *llm.Error {
 	}
 	if len(body) > 0 && body[0] == '{' && unmarshalUpstream(body, &v) == nil {
 		e.Body = bytes.Clone(body)
-		if e.Message = text(v.Message); e.Message == "" {
-			e.Message = text(v.Message2)
+		if e.Message = llm.StringOf(v.Message); e.Message == "" {
+			e.Message = llm.StringOf(v.Message2)
 		}
 		for _, m := range []llm.Raw{v.Message, v.Message2} {
-			if e.Message == "" && set(m) {
+			if e.Message == "" && llm.IsSet(m) {
 				e.Message = compact(m) // other gateways put objects there
 			}
 		}

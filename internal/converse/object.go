@@ -1,7 +1,6 @@
 package converse
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"math"
@@ -68,91 +67,6 @@ func joinPath(base, path string) string {
 
 func at(base string, i int) string { return base + "." + strconv.Itoa(i) }
 
-// set says that a value was given and is not null.
-func set(raw llm.Raw) bool { return len(raw) > 0 && raw.Kind() != 'n' }
-
-// member is one name and value of an object whose order counts.
-type member struct {
-	name  string
-	value llm.Raw
-}
-
-type object []member
-
-// members reads a JSON object in order; nil if raw isn't one.
-func members(raw llm.Raw) object {
-	if raw.Kind() != '{' {
-		return nil
-	}
-	d := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if _, err := d.ReadToken(); err != nil {
-		return nil
-	}
-	out := object{}
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return nil
-		}
-		m := member{name: name.String()}
-		v, err := d.ReadValue()
-		if err != nil {
-			return nil
-		}
-		m.value = v.Clone()
-		out = append(out, m)
-	}
-	if d.PeekKind() != '}' {
-		return nil
-	}
-	return out
-}
-
-func (o object) get(name string) llm.Raw {
-	for i := range o {
-		if o[i].name == name {
-			return o[i].value
-		}
-	}
-	return nil
-}
-
-// with replaces a member's value or adds the member.
-func (o object) with(name string, value llm.Raw) object {
-	for i := range o {
-		if o[i].name == name {
-			o[i].value = value
-			return o
-		}
-	}
-	return append(o, member{name, value})
-}
-
-func (o object) without(names ...string) object {
-	return slices.DeleteFunc(o, func(m member) bool { return slices.Contains(names, m.name) })
-}
-
-func (o object) raw() llm.Raw {
-	w := writer{b: []byte{'{'}}
-	for _, m := range o {
-		w.member(m.name, m.value)
-	}
-	w.end('}')
-	return w.b
-}
-
-// text is the string that raw holds, empty if it holds something else.
-func text(raw llm.Raw) string {
-	if raw.Kind() != '"' {
-		return ""
-	}
-	b, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
-
 // compact is raw without its white space, as a string of its own.
 func compact(raw llm.Raw) string {
 	v := raw.Clone()
@@ -160,17 +74,6 @@ func compact(raw llm.Raw) string {
 		return string(raw)
 	}
 	return string(v)
-}
-
-func sortedKeys(m map[string]llm.Raw) []string { return slices.Sorted(maps.Keys(m)) }
-
-// withExtra adds to an Extra that may be nil.
-func withExtra(m map[string]llm.Raw, name string, v llm.Raw) map[string]llm.Raw {
-	if m == nil {
-		m = map[string]llm.Raw{}
-	}
-	m[name] = v
-	return m
 }
 
 // writer appends JSON. Its methods put the commas: a value or key follows one unless an opening or a colon stands before it.
@@ -236,7 +139,7 @@ func (w *writer) extra(m map[string]llm.Raw, skip ...string) {
 	if len(m) == 0 {
 		return
 	}
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if !slices.Contains(skip, k) {
 			w.member(k, m[k])
 		}
@@ -249,5 +152,3 @@ func appendString(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
 }
-
-func quote(s string) llm.Raw { return appendString(nil, s) }

@@ -107,8 +107,8 @@ func (e *encoder) useNative(p llm.Part) (llm.Part, bool) {
 	if e.own {
 		return p, len(p.Raw) > 0
 	}
-	o := members(p.Raw)
-	kind := text(o.get("type"))
+	o := llm.ObjectOf(p.Raw)
+	kind := llm.StringOf(o.Get("type"))
 	if kind == "search_result" { // Anthropic's form of Bedrock's block
 		var s struct {
 			Source  string `json:"source"`
@@ -162,7 +162,7 @@ func (e *encoder) useMedia(p llm.Part, where place) (llm.Part, bool) {
 		e.drop(name)
 		return p, false
 	}
-	if p.Media == nil || where == onlyText && !(e.own && set(p.Extra[guardKey])) || p.Kind == llm.KindAudio && where == inResult ||
+	if p.Media == nil || where == onlyText && !(e.own && llm.IsSet(p.Extra[guardKey])) || p.Kind == llm.KindAudio && where == inResult ||
 		!e.own && (p.Kind == llm.KindAudio || p.Kind == llm.KindVideo) && e.deaf() {
 		e.drop(name)
 		return p, false
@@ -266,16 +266,16 @@ func (e *encoder) part(p *llm.Part, path string) {
 
 func (e *encoder) textPart(p *llm.Part, guard llm.Raw) {
 	switch {
-	case set(guard):
+	case llm.IsSet(guard):
 		e.object("")
 		e.object("guardContent")
 		e.object("text")
 		e.str("text", p.Text)
-		for _, m := range members(guard) {
-			e.member(m.name, m.value)
+		for _, m := range llm.ObjectOf(guard) {
+			e.member(m.Name, m.Value)
 		}
 		e.b = append(e.b, "}}}"...)
-	case set(p.Extra[citationKey]):
+	case llm.IsSet(p.Extra[citationKey]):
 		e.object("")
 		e.raw("citationsContent", p.Extra[citationKey])
 		e.end('}')
@@ -300,7 +300,7 @@ func sourced(list []llm.Citation) bool {
 
 func (e *encoder) mediaPart(p *llm.Part, guard llm.Raw) {
 	e.object("")
-	if set(p.Extra[searchKey]) {
+	if llm.IsSet(p.Extra[searchKey]) {
 		e.raw("searchResult", p.Extra[searchKey])
 		e.end('}')
 		return
@@ -315,11 +315,11 @@ func (e *encoder) mediaPart(p *llm.Part, guard llm.Raw) {
 			name = e.names.pick(name, word)
 		}
 	}
-	if set(guard) {
+	if llm.IsSet(guard) {
 		e.object("guardContent")
 	}
 	e.media(p, word, name)
-	if set(guard) {
+	if llm.IsSet(guard) {
 		e.end('}')
 	}
 	e.end('}')

@@ -156,7 +156,7 @@ func genRequest(t *rapid.T) *llm.Request {
 		r.Reasoning = &llm.Reasoning{Effort: "high"}
 	case 1:
 		r.Reasoning, r.TopK = &llm.Reasoning{Budget: llm.Ptr(int64(2048))}, llm.Ptr(int64(7))
-		r.Extra = withExtra(r.Extra, additionalKey, llm.Raw(`{"top_k":7,"thinking":{"type":"enabled","budget_tokens":2048},"anthropic_beta":["x"]}`))
+		r.Extra = llm.WithExtra(r.Extra, additionalKey, llm.Raw(`{"top_k":7,"thinking":{"type":"enabled","budget_tokens":2048},"anthropic_beta":["x"]}`))
 	}
 	return r
 }

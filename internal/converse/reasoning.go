@@ -8,10 +8,10 @@ import (
 
 // thinking is what is asked of the model's reasoning, in Bedrock's and the model's terms.
 type thinking struct {
-	fields object // for additionalModelRequestFields
-	effort string // outputConfig.effort
-	budget int64  // tokens of maxTokens that are for thinking
-	claude bool   // a Claude model will think
+	fields llm.Object // for additionalModelRequestFields
+	effort string     // outputConfig.effort
+	budget int64      // tokens of maxTokens that are for thinking
+	claude bool       // a Claude model will think
 }
 
 // forbids says that the model will not have a forced tool, a temperature or top_k beside its thinking.
@@ -39,7 +39,7 @@ func (e *encoder) reasoning() {
 	case budget == 0:
 		switch {
 		case e.f.adaptive(): // it thinks unless told otherwise; older ones do not think unless asked
-			e.think.fields = object{{"thinking", llm.Raw(`{"type":"disabled"}`)}}
+			e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"disabled"}`))
 		case e.f.maker == "gpt-oss":
 			e.drop("reasoning_effort")
 		}
@@ -50,9 +50,9 @@ func (e *encoder) reasoning() {
 	}
 	switch e.f.maker {
 	case "nova":
-		e.think.fields = object{{"reasoningConfig", llm.Raw(`{"type":"enabled","maxReasoningEffort":"` + e.novaEffort(r.EffortWord()) + `"}`)}}
+		e.think.fields = llm.Object{}.Add("reasoningConfig", llm.Raw(`{"type":"enabled","maxReasoningEffort":"`+e.novaEffort(r.EffortWord())+`"}`))
 	case "gpt-oss":
-		e.think.fields = object{{"reasoning_effort", quote(threeWords(r.EffortWord()))}}
+		e.think.fields = llm.Object{}.Add("reasoning_effort", llm.Quote(threeWords(r.EffortWord())))
 	default:
 		e.claudeThinking(r, budget)
 	}
@@ -60,7 +60,7 @@ func (e *encoder) reasoning() {
 
 // asSaid leaves the reasoning of a Converse client as it wrote it; false says that it stands nowhere in its additional fields.
 func (e *encoder) asSaid(r *llm.Reasoning) bool {
-	a := readAdditional(members(e.req.Extra[additionalKey]))
+	a := readAdditional(llm.ObjectOf(e.req.Extra[additionalKey]))
 	switch {
 	case a.reasoning == nil && r.Budget == nil && r.Summary == "" && r.Effort != "":
 		e.think.effort = r.Effort
@@ -80,7 +80,7 @@ func (e *encoder) claudeThinking(r *llm.Reasoning, budget int64) {
 	}
 	if e.f.adaptive() {
 		e.think = thinking{claude: true, effort: claudeEffort(r.EffortWord(), e.f)}
-		e.think.fields = object{{"thinking", llm.Raw(`{"type":"adaptive"` + display + `}`)}}
+		e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"adaptive"`+display+`}`))
 		return
 	}
 	if e.amidTools() {
@@ -99,7 +99,7 @@ func (e *encoder) claudeThinking(r *llm.Reasoning, budget int64) {
 		}
 	}
 	e.think = thinking{claude: true, budget: budget}
-	e.think.fields = object{{"thinking", llm.Raw(`{"type":"enabled","budget_tokens":` + strconv.FormatInt(budget, 10) + `}`)}}
+	e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"enabled","budget_tokens":`+strconv.FormatInt(budget, 10)+`}`))
 }
 
 // shown says whether the client will see thoughts: chat and Converse clients always do, the others if they asked.
@@ -154,10 +154,10 @@ func (e *encoder) novaEffort(word string) string {
 
 // additional writes additionalModelRequestFields: the client's own, less what is the gateway's, and what has no other place.
 func (e *encoder) additional(count bool) {
-	var o object
+	var o llm.Object
 	raw := e.req.Extra[additionalKey]
 	if e.own || e.req.From == llm.OpenAI {
-		o = members(raw).without("session_id", "enable_history")
+		o = llm.ObjectOf(raw).Without("session_id", "enable_history")
 	}
 	given := len(o) > 0
 	said := readAdditional(o)
@@ -165,36 +165,36 @@ func (e *encoder) additional(count bool) {
 		o = e.topK(o, *k)
 	}
 	for _, m := range e.think.fields {
-		o = o.with(m.name, m.value)
+		o = o.With(m.Name, m.Value)
 	}
 	if p := e.req.ParallelTools; p != nil && !*p && said.parallel == nil && len(e.tools) > 0 {
 		if e.f.serial() && (e.choice.word == "" || e.choice.word == "auto") && !e.answer {
-			o = o.with("tool_choice", llm.Raw(`{"type":"auto","disable_parallel_tool_use":true}`))
+			o = o.With("tool_choice", llm.Raw(`{"type":"auto","disable_parallel_tool_use":true}`))
 		} else if !e.answer {
 			e.drop("parallel_tool_calls")
 		}
 	}
 	if count {
-		o = o.without("top_k", "topK", "inferenceConfig", "metadata", "user")
+		o = o.Without("top_k", "topK", "inferenceConfig", "metadata", "user")
 	}
 	switch {
 	case len(o) > 0:
-		e.raw(additionalKey, o.raw())
-	case e.own && set(raw) && !given && len(members(raw)) == 0:
+		e.raw(additionalKey, o.Raw())
+	case e.own && llm.IsSet(raw) && !given && len(llm.ObjectOf(raw)) == 0:
 		e.raw(additionalKey, llm.Raw("{}"))
 	}
 }
 
-func (e *encoder) topK(o object, k int64) object {
+func (e *encoder) topK(o llm.Object, k int64) llm.Object {
 	name := e.f.topK()
 	switch {
 	case name == "", !e.own && (e.f.noSampling() || e.think.forbids() || k < 1):
 		e.drop("top_k")
 	case name == "topK":
-		inner := members(o.get("inferenceConfig")).with("topK", llm.Raw(strconv.FormatInt(k, 10)))
-		o = o.with("inferenceConfig", inner.raw())
+		inner := llm.ObjectOf(o.Get("inferenceConfig")).With("topK", llm.Raw(strconv.FormatInt(k, 10)))
+		o = o.With("inferenceConfig", inner.Raw())
 	default:
-		o = o.with(name, llm.Raw(strconv.FormatInt(k, 10)))
+		o = o.With(name, llm.Raw(strconv.FormatInt(k, 10)))
 	}
 	return o
 }

@@ -119,8 +119,8 @@ func framed(t testing.TB, lines []byte) []byte {
 	var out []byte
 	sc := bufio.NewScanner(bytes.NewReader(lines))
 	for sc.Scan() {
-		for _, m := range members(sc.Bytes()) {
-			out = wire.AppendEvent(out, m.name, m.value)
+		for _, m := range llm.ObjectOf(sc.Bytes()) {
+			out = wire.AppendEvent(out, m.Name, m.Value)
 		}
 	}
 	return out

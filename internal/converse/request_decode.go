@@ -1,6 +1,7 @@
 package converse
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -85,7 +86,7 @@ func decodeConversation(req *llm.Request, w *wireRequest) *llm.Error {
 		}
 		req.Messages = append(req.Messages, llm.Message{Role: llm.RoleSystem, Parts: parts})
 	}
-	if len(w.Messages) == 0 && !set(req.Extra["promptVariables"]) && len(w.System) == 0 {
+	if len(w.Messages) == 0 && !llm.IsSet(req.Extra["promptVariables"]) && len(w.System) == 0 {
 		return llm.Invalid("messages", `the field is required: a list such as [{"role": "user", "content": [{"text": "Hello"}]}]`)
 	}
 	for i := range w.Messages {
@@ -121,11 +122,11 @@ func decodeInference(req *llm.Request, w *wireRequest) *llm.Error {
 	}
 	req.MaxTokens, req.Temperature, req.TopP, req.Stop = c.MaxTokens, c.Temperature, c.TopP, c.Stop
 	if len(c.Extra) > 0 {
-		o := object{}
-		for _, k := range sortedKeys(c.Extra) {
-			o = append(o, member{k, c.Extra[k]})
+		o := llm.Object{}
+		for _, k := range slices.Sorted(maps.Keys(c.Extra)) {
+			o = o.Add(k, c.Extra[k])
 		}
-		req.Extra = withExtra(req.Extra, inferenceKey, o.raw())
+		req.Extra = llm.WithExtra(req.Extra, inferenceKey, o.Raw())
 	}
 	return nil
 }
@@ -172,8 +173,8 @@ func decodeTools(req *llm.Request, w *wireRequest) *llm.Error {
 			req.Tools = append(req.Tools, llm.Tool{Type: "cachePoint", Raw: raw})
 		case t.System != nil:
 			req.Tools = append(req.Tools, llm.Tool{Type: "systemTool", Name: t.System.Name, Raw: raw})
-		case len(members(raw)) == 1:
-			req.Tools = append(req.Tools, llm.Tool{Type: members(raw)[0].name, Raw: raw})
+		case len(llm.ObjectOf(raw)) == 1:
+			req.Tools = append(req.Tools, llm.Tool{Type: llm.ObjectOf(raw)[0].Name, Raw: raw})
 		default:
 			return llm.Invalid(path, "a tool has one member: toolSpec, systemTool or cachePoint")
 		}
@@ -182,7 +183,7 @@ func decodeTools(req *llm.Request, w *wireRequest) *llm.Error {
 }
 
 func decodeChoice(req *llm.Request, raw llm.Raw) *llm.Error {
-	if !set(raw) {
+	if !llm.IsSet(raw) {
 		return nil
 	}
 	var c struct {
@@ -201,9 +202,9 @@ func decodeChoice(req *llm.Request, raw llm.Raw) *llm.Error {
 		return llm.Invalid(path+".tool.name", "the field is required: the tool to call")
 	case c.Tool != nil:
 		req.ToolChoice = &llm.ToolChoice{Mode: llm.ChoiceTool, Name: c.Tool.Name}
-	case set(c.Any):
+	case llm.IsSet(c.Any):
 		req.ToolChoice = &llm.ToolChoice{Mode: llm.ChoiceRequired}
-	case set(c.Auto):
+	case llm.IsSet(c.Auto):
 		req.ToolChoice = &llm.ToolChoice{Mode: llm.ChoiceAuto}
 	default:
 		return llm.Invalid(path, `the value must have one of auto, any and tool, such as {"auto": {}}`)
@@ -212,7 +213,7 @@ func decodeChoice(req *llm.Request, raw llm.Raw) *llm.Error {
 }
 
 func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
-	if !set(w.Output) {
+	if !llm.IsSet(w.Output) {
 		return nil
 	}
 	var o struct {
@@ -236,7 +237,7 @@ func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
 		req.Reasoning = &llm.Reasoning{Effort: o.Effort}
 	}
 	if len(o.Extra) > 0 {
-		req.Extra = withExtra(req.Extra, outputKey, members(w.Output).without("effort", "textFormat").raw())
+		req.Extra = llm.WithExtra(req.Extra, outputKey, llm.ObjectOf(w.Output).Without("effort", "textFormat").Raw())
 	}
 	if o.Format == nil {
 		return nil
@@ -260,13 +261,13 @@ func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
 // decodeAdditional understands what additionalModelRequestFields says that other dialects say too. The whole stays in Extra.
 func decodeAdditional(req *llm.Request, w *wireRequest) *llm.Error {
 	raw := req.Extra[additionalKey]
-	if !set(raw) {
+	if !llm.IsSet(raw) {
 		return nil
 	}
 	if raw.Kind() != '{' {
 		return llm.Invalid(additionalKey, "the value must be an object")
 	}
-	a := readAdditional(members(raw))
+	a := readAdditional(llm.ObjectOf(raw))
 	req.TopK, req.MinP, req.Seed, req.User = a.topK, a.minP, a.seed, a.user
 	req.FrequencyPenalty, req.PresencePenalty, req.ParallelTools = a.frequency, a.presence, a.parallel
 	if a.reasoning != nil {
@@ -291,58 +292,58 @@ type additional struct {
 var reasoningNames = []string{"thinking", "reasoning_config", "reasoningConfig", "reasoning_effort", "output_config"}
 
 // readAdditional leaves out what has another form than expected: it is the model's to judge.
-func readAdditional(o object) additional {
+func readAdditional(o llm.Object) additional {
 	var a additional
 	for _, m := range o {
-		switch m.name {
+		switch m.Name {
 		case "top_k", "topK", "k":
-			a.topK = whole(m.value)
+			a.topK = whole(m.Value)
 		case "inferenceConfig": // Nova's own
-			a.topK = whole(members(m.value).get("topK"))
+			a.topK = whole(llm.ObjectOf(m.Value).Get("topK"))
 		case "seed":
-			a.seed = whole(m.value)
+			a.seed = whole(m.Value)
 		case "min_p":
-			a.minP = number(m.value)
+			a.minP = number(m.Value)
 		case "frequency_penalty":
-			a.frequency = number(m.value)
+			a.frequency = number(m.Value)
 		case "presence_penalty":
-			a.presence = number(m.value)
+			a.presence = number(m.Value)
 		case "user":
-			a.user = text(m.value)
+			a.user = llm.StringOf(m.Value)
 		case "metadata":
-			if id := text(members(m.value).get("user_id")); id != "" {
+			if id := llm.StringOf(llm.ObjectOf(m.Value).Get("user_id")); id != "" {
 				a.user = id
 			}
 		case "tool_choice":
-			if d := members(m.value).get("disable_parallel_tool_use"); d.Kind() == 't' || d.Kind() == 'f' {
+			if d := llm.ObjectOf(m.Value).Get("disable_parallel_tool_use"); d.Kind() == 't' || d.Kind() == 'f' {
 				a.parallel = llm.Ptr(d.Kind() == 'f')
 			}
 		}
-		if slices.Contains(reasoningNames, m.name) {
+		if slices.Contains(reasoningNames, m.Name) {
 			a.reason(m)
 		}
 	}
 	return a
 }
 
-func (a *additional) reason(m member) {
+func (a *additional) reason(m llm.Member) {
 	r := a.reasoning
 	if r == nil {
 		r = &llm.Reasoning{}
 	}
-	o := members(m.value)
-	switch m.name {
+	o := llm.ObjectOf(m.Value)
+	switch m.Name {
 	case "reasoning_effort":
-		r.Effort = text(m.value)
+		r.Effort = llm.StringOf(m.Value)
 	case "output_config":
-		r.Effort = text(o.get("effort"))
+		r.Effort = llm.StringOf(o.Get("effort"))
 	default:
-		switch text(o.get("type")) {
+		switch llm.StringOf(o.Get("type")) {
 		case "enabled":
-			r.Budget = whole(o.get("budget_tokens"))
-			if e := text(o.get("maxReasoningEffort")); e != "" {
+			r.Budget = whole(o.Get("budget_tokens"))
+			if e := llm.StringOf(o.Get("maxReasoningEffort")); e != "" {
 				r.Effort = e
-			} else if r.Budget == nil && m.name == "reasoningConfig" {
+			} else if r.Budget == nil && m.Name == "reasoningConfig" {
 				r.Effort = "medium"
 			}
 		case "disabled":
@@ -350,11 +351,11 @@ func (a *additional) reason(m member) {
 		case "adaptive":
 			r.Budget = llm.Ptr(int64(-1))
 		case "":
-			if e := text(m.value); e != "" { // reasoning_config: "high"
+			if e := llm.StringOf(m.Value); e != "" { // reasoning_config: "high"
 				r.Effort = e
 			}
 		}
-		r.Summary = text(o.get("display"))
+		r.Summary = llm.StringOf(o.Get("display"))
 	}
 	if *r != (llm.Reasoning{}) {
 		a.reasoning = r

@@ -1,6 +1,7 @@
 package converse
 
 import (
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -33,8 +34,8 @@ func (e *encoder) drop(name string) {
 }
 
 func (e *encoder) dropExtra(prefix string, m map[string]llm.Raw) {
-	for _, k := range sortedKeys(m) {
-		if set(m[k]) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if llm.IsSet(m[k]) {
 			e.drop(prefix + k)
 		}
 	}
@@ -115,7 +116,7 @@ func (e *encoder) conversation() (system []llm.Part) {
 			kept = append(kept, m)
 		}
 	}
-	if e.own && (len(kept) > 0 || set(e.req.Extra["promptVariables"])) {
+	if e.own && (len(kept) > 0 || llm.IsSet(e.req.Extra["promptVariables"])) {
 		e.messages = kept
 		return system
 	}
@@ -202,8 +203,8 @@ func (e *encoder) inference() {
 	}
 	e.stops(&w)
 	if e.own {
-		for _, m := range members(r.Extra[inferenceKey]) {
-			w.member(m.name, m.value)
+		for _, m := range llm.ObjectOf(r.Extra[inferenceKey]) {
+			w.member(m.Name, m.Value)
 		}
 	}
 	if len(w.b) > 0 {
@@ -275,7 +276,7 @@ func (e *encoder) account() {
 				e.drop("metadata")
 				continue
 			}
-			w.member(k, quote(v))
+			w.member(k, llm.Quote(v))
 			n++
 		}
 		if n > 0 {
@@ -306,9 +307,9 @@ func (e *encoder) account() {
 
 // output writes outputConfig: the answer's schema and, for Claude, its effort.
 func (e *encoder) output() {
-	var rest object
+	var rest llm.Object
 	if e.own {
-		rest = members(e.req.Extra[outputKey])
+		rest = llm.ObjectOf(e.req.Extra[outputKey])
 	}
 	f := e.req.Format
 	schema := f != nil && f.Type == "json_schema" && f.Schema.Kind() == '{' && !e.answer
@@ -326,7 +327,7 @@ func (e *encoder) output() {
 	if schema {
 		s := f.Schema
 		if !e.own && e.f.claude() {
-			s = closedSchema(s)
+			s = llm.ClosedSchema(s)
 		}
 		e.object("textFormat")
 		e.str("type", "json_schema")
@@ -345,7 +346,7 @@ func (e *encoder) output() {
 		e.str("effort", e.think.effort)
 	}
 	for _, m := range rest {
-		e.member(m.name, m.value)
+		e.member(m.Name, m.Value)
 	}
 	e.end('}')
 }
@@ -365,12 +366,12 @@ func (e *encoder) extras() {
 			e.member(k, v)
 		}
 	}
-	if e.f.claude() && len(e.req.Stop) > 0 && !(e.req.From == llm.OpenAI && set(extra[pathsKey])) {
+	if e.f.claude() && len(e.req.Stop) > 0 && !(e.req.From == llm.OpenAI && llm.IsSet(extra[pathsKey])) {
 		// Which sequence was hit: the first is where whole answers have it, the second where streams do.
 		e.raw(pathsKey, llm.Raw(`["/stop_sequence","/delta/stop_sequence"]`))
 	}
-	for _, k := range sortedKeys(extra) {
-		if set(extra[k]) && !(e.req.From == llm.OpenAI && (k == additionalKey || slices.Contains(borrowed, k))) {
+	for _, k := range slices.Sorted(maps.Keys(extra)) {
+		if llm.IsSet(extra[k]) && !(e.req.From == llm.OpenAI && (k == additionalKey || slices.Contains(borrowed, k))) {
 			e.drop(k)
 		}
 	}

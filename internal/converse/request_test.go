@@ -46,11 +46,11 @@ func TestEncodeRequest_foreign(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			return
 		}
-		o := members(body)
+		o := llm.ObjectOf(body)
 		if !withMessages {
-			o = o.without("messages")
+			o = o.Without("messages")
 		}
-		got, expect := o.raw(), llm.Raw(want)
+		got, expect := o.Raw(), llm.Raw(want)
 		for _, v := range []*llm.Raw{&got, &expect} {
 			if err := v.Canonicalize(); err != nil {
 				t.Fatalf("%s: %v: %s", name, err, *v)
@@ -279,13 +279,13 @@ func sorted(t *testing.T, body []byte) string {
 	t.Helper()
 	var walk func(v llm.Raw) llm.Raw
 	walk = func(v llm.Raw) llm.Raw {
-		o := members(v)
+		o := llm.ObjectOf(v)
 		if o == nil {
 			return llm.Raw(compact(v))
 		}
 		m := map[string]llm.Raw{}
 		for _, x := range o {
-			m[x.name] = walk(x.value)
+			m[x.Name] = walk(x.Value)
 		}
 		w := writer{}
 		w.object("")

@@ -70,7 +70,7 @@ func (w *wireResponse) broken(body []byte) *llm.Error {
 	if w.Output != nil || w.StopReason != "" {
 		return nil
 	}
-	if set(w.Extra["message"]) || set(w.Extra["Message"]) || set(w.Extra["__type"]) {
+	if llm.IsSet(w.Extra["message"]) || llm.IsSet(w.Extra["Message"]) || llm.IsSet(w.Extra["__type"]) {
 		return Converse.DecodeError(502, nil, body)
 	}
 	return unreadable(nil)
@@ -95,11 +95,11 @@ func stopOf(word string, fields llm.Raw, answered bool) llm.Stop {
 	case s.Reason == "":
 		s.Reason = llm.FinishStop
 	}
-	if set(fields) {
+	if llm.IsSet(fields) {
 		s.Details = fields.Clone()
-		o := members(fields)
-		if s.Sequence = text(o.get("stop_sequence")); s.Sequence == "" {
-			s.Sequence = text(members(o.get("delta")).get("stop_sequence"))
+		o := llm.ObjectOf(fields)
+		if s.Sequence = llm.StringOf(o.Get("stop_sequence")); s.Sequence == "" {
+			s.Sequence = llm.StringOf(llm.ObjectOf(o.Get("delta")).Get("stop_sequence"))
 		}
 	}
 	return s
@@ -136,7 +136,7 @@ func stopWord(s llm.Stop, own, calls bool) string {
 // asked for it.
 func (w *writer) responseFields(s llm.Stop, own bool) {
 	switch {
-	case own && set(s.Details):
+	case own && llm.IsSet(s.Details):
 		w.raw("additionalModelResponseFields", s.Details)
 	case s.Sequence != "":
 		w.object("additionalModelResponseFields")

@@ -30,9 +30,9 @@ type inBlock struct {
 	kind  llm.Kind
 	input bool // some of a call's input came
 	whole bool
-	head  object // of a gathered tool block: toolUse or toolResult
-	name  string // its member's name
-	text  []byte // its input
+	head  llm.Object // of a gathered tool block: toolUse or toolResult
+	name  string     // its member's name
+	text  []byte     // its input
 	list  []llm.Raw
 	media *llm.Media
 }
@@ -149,21 +149,21 @@ func (d *streamDecoder) start(dst []llm.Event) []llm.Event {
 
 func (d *streamDecoder) blockStart(dst []llm.Event, index int64, w *wireStart) []llm.Event {
 	switch {
-	case set(w.Use):
-		o := members(w.Use)
-		if text(o.get("type")) == "server_tool_use" {
+	case llm.IsSet(w.Use):
+		o := llm.ObjectOf(w.Use)
+		if llm.StringOf(o.Get("type")) == "server_tool_use" {
 			d.gather(index, "toolUse", o)
 			return dst
 		}
-		name := text(o.get("name"))
+		name := llm.StringOf(o.Get("name"))
 		if name == AnswerTool {
 			d.answered = true
 			return d.begin(dst, index, &llm.Part{Kind: llm.KindText})
 		}
 		d.called = true
-		return d.begin(dst, index, &llm.Part{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: text(o.get("toolUseId")), Name: name}})
-	case set(w.Result):
-		d.gather(index, "toolResult", members(w.Result))
+		return d.begin(dst, index, &llm.Part{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: llm.StringOf(o.Get("toolUseId")), Name: name}})
+	case llm.IsSet(w.Result):
+		d.gather(index, "toolResult", llm.ObjectOf(w.Result))
 	case w.Image != nil:
 		b := d.gather(index, "", nil)
 		b.media = &llm.Media{MIME: mimeOf(llm.KindImage, w.Image.Format)}
@@ -179,7 +179,7 @@ func (d *streamDecoder) begin(dst []llm.Event, index int64, p *llm.Part) []llm.E
 	return append(dst, llm.Event{Kind: llm.EventPartStart, Index: b.at, Part: p})
 }
 
-func (d *streamDecoder) gather(index int64, name string, head object) *inBlock {
+func (d *streamDecoder) gather(index int64, name string, head llm.Object) *inBlock {
 	b := &inBlock{whole: true, name: name, head: head}
 	d.blocks[index] = b
 	d.open = append(d.open, b)
@@ -199,13 +199,13 @@ func (d *streamDecoder) inPart(dst []llm.Event, index int64, kind llm.Kind) ([]l
 func (d *streamDecoder) delta(dst []llm.Event, index int64, w *wireDelta) []llm.Event {
 	var b *inBlock
 	switch {
-	case w.Text != nil, set(w.Citation):
-		if *orEmpty(w.Text) == "" && !set(w.Citation) {
+	case w.Text != nil, llm.IsSet(w.Citation):
+		if *orEmpty(w.Text) == "" && !llm.IsSet(w.Citation) {
 			return dst
 		}
 		dst, b = d.inPart(dst, index, llm.KindText)
 		e := llm.Event{Kind: llm.EventDelta, Index: b.at, Text: *orEmpty(w.Text)}
-		if set(w.Citation) {
+		if llm.IsSet(w.Citation) {
 			if c, err := (reader{lenient: true}).citation(w.Citation, ""); err == nil {
 				e.Citations = []llm.Citation{c}
 			}
@@ -239,7 +239,7 @@ func (d *streamDecoder) delta(dst []llm.Event, index int64, w *wireDelta) []llm.
 	case w.Image != nil && w.Image.Source != nil:
 		if b = d.blocks[index]; b != nil && b.media != nil {
 			b.media.Data += *orEmpty(w.Image.Source.Bytes)
-			if uri := text(members(w.Image.Source.S3).get("uri")); uri != "" {
+			if uri := llm.StringOf(llm.ObjectOf(w.Image.Source.S3).Get("uri")); uri != "" {
 				b.media.URL = uri
 			}
 		}
@@ -307,18 +307,18 @@ func (b *inBlock) part() *llm.Part {
 		if len(input) == 0 {
 			input = llm.Raw("{}")
 		} else if !input.IsValid() {
-			input = quote(string(b.text))
+			input = llm.Quote(string(b.text))
 		}
-		b.head = b.head.with("input", input)
+		b.head = b.head.With("input", input)
 	} else {
 		w := writer{b: []byte{'['}}
 		for _, r := range b.list {
 			w.raw("", r)
 		}
 		w.end(']')
-		b.head = b.head.with("content", w.b)
+		b.head = b.head.With("content", w.b)
 	}
-	return &llm.Part{Kind: llm.KindNative, Raw: object{{b.name, b.head.raw()}}.raw()}
+	return &llm.Part{Kind: llm.KindNative, Raw: llm.Object{}.Add(b.name, b.head.Raw()).Raw()}
 }
 
 func (d *streamDecoder) stop(dst []llm.Event, word string, fields llm.Raw) []llm.Event {
@@ -342,9 +342,9 @@ func (d *streamDecoder) metadata(w *wireMetadata) {
 	if w.Usage != nil {
 		u = w.Usage.usage()
 	}
-	for _, m := range []member{{traceKey, w.Trace}, {performanceKey, w.Performance}, {tierKey, w.Tier}} {
-		if set(m.value) {
-			u.Extra = withExtra(u.Extra, m.name, m.value.Clone())
+	for name, v := range map[string]llm.Raw{traceKey: w.Trace, performanceKey: w.Performance, tierKey: w.Tier} {
+		if llm.IsSet(v) {
+			u.Extra = llm.WithExtra(u.Extra, name, v.Clone())
 		}
 	}
 	d.usage = u

@@ -188,7 +188,7 @@ func newBlock(p *llm.Part, own bool) *outBlock {
 			return nil
 		}
 	case llm.KindNative:
-		if !own || members(p.Raw).get("toolUse") == nil && members(p.Raw).get("toolResult") == nil {
+		if !own || llm.ObjectOf(p.Raw).Get("toolUse") == nil && llm.ObjectOf(p.Raw).Get("toolResult") == nil {
 			return nil
 		}
 	default:
@@ -371,19 +371,19 @@ func (s *streamEncoder) whole(b *outBlock) {
 		})
 		return
 	}
-	o := members(b.part.Raw)
+	o := llm.ObjectOf(b.part.Raw)
 	name, content := "toolUse", "input"
-	if o.get(name) == nil {
+	if o.Get(name) == nil {
 		name, content = "toolResult", "content"
 	}
-	inner := members(o.get(name))
-	value := inner.get(content)
-	head := inner.without(content).raw()
+	inner := llm.ObjectOf(o.Get(name))
+	value := inner.Get(content)
+	head := inner.Without(content).Raw()
 	s.blockStart(b, func(w *writer) { w.raw(name, head) })
 	switch {
 	case name == "toolResult" && value.Kind() == '[':
 		s.blockDelta(b, func(w *writer) { w.raw(name, value) })
-	case name == "toolUse" && set(value):
+	case name == "toolUse" && llm.IsSet(value):
 		s.blockDelta(b, func(w *writer) { w.object(name); w.str("input", string(value)); w.end('}') })
 	}
 }
@@ -429,14 +429,14 @@ func (s *streamEncoder) trailer() {
 	}
 	for _, k := range [...]string{traceKey, performanceKey} {
 		v := extra[k]
-		if s.own && !set(v) {
+		if s.own && !llm.IsSet(v) {
 			v = s.extra[k]
 		}
-		if set(v) {
+		if llm.IsSet(v) {
 			s.w.raw(k, v)
 		}
 	}
-	if v := extra[tierKey]; set(v) {
+	if v := extra[tierKey]; llm.IsSet(v) {
 		s.w.raw(tierKey, v)
 	} else {
 		s.w.tier(s.tier)

@@ -54,7 +54,7 @@ func (e *encoder) structure() {
 		e.f.maker != "claude" && e.f.maker != "nova" {
 		return
 	}
-	if t := members(f.Schema).get("type"); set(t) && text(t) != "object" {
+	if t := llm.ObjectOf(f.Schema).Get("type"); llm.IsSet(t) && llm.StringOf(t) != "object" {
 		return // arguments are an object
 	}
 	description := f.Description
@@ -186,12 +186,12 @@ func (e *encoder) tool(t *llm.Tool) {
 		}
 		schema, strict := t.Schema, t.Strict != nil && *t.Strict
 		if !e.own {
-			schema = objectSchema(schema)
+			schema = llm.ObjectSchema(schema)
 			if strict && !e.f.structured() {
 				e.drop("tools.strict")
 				strict = false
 			} else if strict && e.f.claude() {
-				schema = closedSchema(schema)
+				schema = llm.ClosedSchema(schema)
 			}
 			e.dropExtra("tools.", t.Extra)
 		}

@@ -44,8 +44,8 @@ func (u *wireUsage) usage() *llm.Usage {
 		switch k {
 		case "cacheReadInputTokenCount", "cacheWriteInputTokenCount": // older names of the same
 		default:
-			if string(v) != "{}" && set(v) {
-				out.Extra = withExtra(out.Extra, k, v)
+			if string(v) != "{}" && llm.IsSet(v) {
+				out.Extra = llm.WithExtra(out.Extra, k, v)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -109,7 +110,7 @@ func embedDropped(req *llm.EmbedRequest) []string {
 		out = append(out, "user")
 	}
 	if req.From != llm.Gemini {
-		out = append(out, sortedKeys(req.Extra)...)
+		out = append(out, slices.Sorted(maps.Keys(req.Extra))...)
 	}
 	return out
 }

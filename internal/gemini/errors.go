@@ -55,7 +55,7 @@ func (dialect) DecodeError(code int, header http.Header, body []byte) *llm.Error
 		e.Message = plainMessage(code, raw)
 		return e
 	case '"':
-		s.Message = strings.TrimSuffix(unquote(b.Error)+": "+b.Description, ": ")
+		s.Message = strings.TrimSuffix(llm.StringOf(b.Error)+": "+b.Description, ": ")
 	}
 	if code == 0 && s.Code >= 400 && s.Code < 600 {
 		e.Status, e.Kind = int(s.Code), llm.KindOf(int(s.Code))
@@ -73,16 +73,16 @@ func (dialect) DecodeError(code int, header http.Header, body []byte) *llm.Error
 // classify looks closer than the HTTP status does.
 func classify(e *llm.Error, s *status) {
 	for _, d := range s.Details {
-		switch typ := unquote(d["@type"]); {
+		switch typ := llm.StringOf(d["@type"]); {
 		case strings.HasSuffix(typ, "google.rpc.RetryInfo"):
-			if wait, err := time.ParseDuration(unquote(d["retryDelay"])); err == nil && wait > 0 && e.RetryAfter == 0 {
+			if wait, err := time.ParseDuration(llm.StringOf(d["retryDelay"])); err == nil && wait > 0 && e.RetryAfter == 0 {
 				e.RetryAfter = wait
 			}
 		case strings.HasSuffix(typ, "google.rpc.ErrorInfo"):
-			e.Code = unquote(d["reason"])
+			e.Code = llm.StringOf(d["reason"])
 		case strings.HasSuffix(typ, "google.rpc.BadRequest"):
 			for _, v := range elements(d["fieldViolations"]) {
-				if field := unquote(members(v)["field"]); field != "" && e.Param == "" {
+				if field := llm.StringOf(members(v)["field"]); field != "" && e.Param == "" {
 					e.Param = field
 				}
 			}
@@ -159,15 +159,15 @@ func (dialect) EncodeError(dst []byte, _ http.Header, e *llm.Error) []byte {
 		s.Status = enum(e.Type)
 	}
 	if e.Param != "" {
-		s.Details = append(s.Details, unknown{"@type": quoted("type.googleapis.com/google.rpc.BadRequest"),
-			"fieldViolations": joinList([]llm.Raw{join([]member{{"field", quoted(e.Param)}, {"description", quoted(e.Message)}})})})
+		s.Details = append(s.Details, unknown{"@type": llm.Quote("type.googleapis.com/google.rpc.BadRequest"),
+			"fieldViolations": joinList([]llm.Raw{llm.Object{}.Add("field", llm.Quote(e.Param)).Add("description", llm.Quote(e.Message)).Raw()})})
 	}
 	if e.Code != "" {
-		s.Details = append(s.Details, unknown{"@type": quoted("type.googleapis.com/google.rpc.ErrorInfo"), "reason": quoted(e.Code)})
+		s.Details = append(s.Details, unknown{"@type": llm.Quote("type.googleapis.com/google.rpc.ErrorInfo"), "reason": llm.Quote(e.Code)})
 	}
 	if e.RetryAfter > 0 {
-		s.Details = append(s.Details, unknown{"@type": quoted("type.googleapis.com/google.rpc.RetryInfo"),
-			"retryDelay": quoted(strconv.FormatFloat(e.RetryAfter.Seconds(), 'f', -1, 64) + "s")})
+		s.Details = append(s.Details, unknown{"@type": llm.Quote("type.googleapis.com/google.rpc.RetryInfo"),
+			"retryDelay": llm.Quote(strconv.FormatFloat(e.RetryAfter.Seconds(), 'f', -1, 64) + "s")})
 	}
 	out, err := appendJSON(dst, map[string]status{"error": s})
 	if err != nil {

@@ -50,7 +50,7 @@ func (r *partReader) read(p *part, where func() string) (llm.Part, error) {
 		out.Kind = llm.KindToolResult
 		out.Result, err = r.result(p.FunctionResponse, where)
 		for k, v := range p.FunctionResponse.Other {
-			keepIn(&out.Extra, responsePlace+camel(k), v)
+			out.Extra = llm.WithExtra(out.Extra, responsePlace+camel(k), v)
 		}
 	case len(p.Other) > 0:
 		raw, werr := json.Marshal(p, writeOptions)
@@ -60,7 +60,7 @@ func (r *partReader) read(p *part, where func() string) (llm.Part, error) {
 		return llm.Part{Kind: llm.KindNative, Raw: raw}, nil
 	}
 	for k, v := range p.Other {
-		keepIn(&out.Extra, camel(k), v)
+		out.Extra = llm.WithExtra(out.Extra, camel(k), v)
 	}
 	return out, err
 }

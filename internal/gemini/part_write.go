@@ -170,9 +170,9 @@ func (w *partWriter) result(dst []part, p *llm.Part, out part, field string) ([]
 	if w.native {
 		for k, v := range p.Extra {
 			if name, ok := strings.CutPrefix(k, responsePlace); ok {
-				keepIn(&fr.Other, name, v)
+				fr.Other = llm.WithExtra(fr.Other, name, v)
 			} else {
-				keepIn(&out.Other, k, v)
+				out.Other = llm.WithExtra(out.Other, k, v)
 			}
 		}
 	}
@@ -217,14 +217,9 @@ func response(r *llm.ToolResult) llm.Raw {
 	}
 	quoted, err := jsontext.AppendQuote([]byte(`{"`+key+`":`), text)
 	if err != nil { // invalid UTF-8: AppendQuote has replaced it
-		quoted = append([]byte(`{"`+key+`":`), quoteLoose(string(text))...)
+		quoted = append([]byte(`{"`+key+`":`), llm.Quote(string(text))...)
 	}
 	return append(quoted, '}')
-}
-
-func quoteLoose(s string) []byte {
-	b, _ := jsontext.AppendQuote(nil, strings.ToValidUTF8(s, "\uFFFD")) // valid UTF-8 always quotes
-	return b
 }
 
 // NeedsInline says that Gemini can't fetch the part's URL itself, so that the caller must fetch it and put the bytes in its place

@@ -143,7 +143,7 @@ func parsePath(s string) ([]pathStep, error) {
 func (t *argTree) appendTo(b []byte) []byte {
 	switch {
 	case t.isText:
-		return append(b, quoteLoose(string(t.text))...)
+		return append(b, llm.Quote(string(t.text))...)
 	case t.leaf:
 		return append(b, t.value...)
 	case t.array:
@@ -161,7 +161,7 @@ func (t *argTree) appendTo(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(append(b, quoteLoose(t.names[i])...), ':')
+		b = append(append(b, llm.Quote(t.names[i])...), ':')
 		b = k.appendTo(b)
 	}
 	return append(b, '}')

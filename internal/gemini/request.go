@@ -191,7 +191,7 @@ func readFormat(req *llm.Request, g *genConfig) error {
 		req.Format = &llm.Format{Type: "text"}
 	case g.ResponseMimeType != "" && g.ResponseMimeType != jsonMIME:
 		// text/x.enum constrains the answer to one of a schema's values: no other dialect has it.
-		keep(req, "generationConfig.", unknown{"responseMimeType": llm.Raw(quoteLoose(g.ResponseMimeType))})
+		keep(req, "generationConfig.", unknown{"responseMimeType": llm.Quote(g.ResponseMimeType)})
 		if schema != nil {
 			keep(req, "generationConfig.", unknown{"responseJsonSchema": schema})
 		}

@@ -327,7 +327,7 @@ func (w *partWriter) restore(b *requestBody, all unknown) {
 		}
 		(*m)[k] = v
 	}
-	for _, k := range sortedKeys(all) {
+	for _, k := range slices.Sorted(maps.Keys(all)) {
 		v := all[k]
 		place, name := "", k
 		if i := strings.LastIndexByte(k, '.'); i >= 0 {

@@ -60,16 +60,9 @@ func (dialect) DecodeResponse(body []byte) (*llm.Response, error) {
 	if stop, ok := blocked(b.PromptFeedback); ok && len(b.Candidates) == 0 {
 		resp.Choices = []llm.Choice{{Stop: stop}}
 	} else if len(b.PromptFeedback) > 0 {
-		keepIn(&resp.Extra, "promptFeedback", b.PromptFeedback)
+		resp.Extra = llm.WithExtra(resp.Extra, "promptFeedback", b.PromptFeedback)
 	}
 	return resp, nil
-}
-
-func keepIn(m *unknown, k string, v llm.Raw) {
-	if *m == nil {
-		*m = unknown{}
-	}
-	(*m)[k] = v
 }
 
 // head is everything of an answer but its choices and usage.
@@ -112,10 +105,10 @@ func (c *candidate) choice(prefix string) (llm.Choice, error) {
 	}
 	cite(out.Parts, c)
 	if len(c.GroundingMetadata) > 0 {
-		keepIn(&out.Extra, "groundingMetadata", c.GroundingMetadata)
+		out.Extra = llm.WithExtra(out.Extra, "groundingMetadata", c.GroundingMetadata)
 	}
 	if len(c.CitationMetadata) > 0 {
-		keepIn(&out.Extra, "citationMetadata", c.CitationMetadata)
+		out.Extra = llm.WithExtra(out.Extra, "citationMetadata", c.CitationMetadata)
 	}
 	out.Stop = stopOf(c, calls)
 	return out, nil

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
 )
@@ -16,52 +15,16 @@ import (
 // Google's Schema is a subset of OpenAPI 3.0's with upper-case types. Tools are sent in it, as Google's own clients do, wherever that
 // loses nothing; where it would, the JSON schema goes as it is into parametersJsonSchema.
 
-// member is one name and value of an object, whose order the model sees and which therefore is kept.
-type member struct {
-	name  string
-	value llm.Raw
-}
-
 var errSchema = errors.New("want a schema object; send {\"type\": \"OBJECT\", \"properties\": {...}}")
 
 // maxDepth bounds recursion into schemas.
 const maxDepth = 64
 
-func split(raw llm.Raw) ([]member, error) {
-	if raw.Kind() != '{' {
-		return nil, errSchema
+func split(raw llm.Raw) (llm.Object, error) {
+	if o := llm.ObjectOf(raw); o != nil {
+		return o, nil
 	}
-	dec := jsontext.NewDecoder(strings.NewReader(string(raw)), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, err
-	}
-	var out []member
-	for dec.PeekKind() == '"' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return nil, err
-		}
-		key := name.String()
-		v, err := dec.ReadValue()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, member{key, v.Clone()})
-	}
-	_, err := dec.ReadToken()
-	return out, err
-}
-
-func join(ms []member) llm.Raw {
-	b := []byte{'{'}
-	for i, m := range ms {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, quoteLoose(m.name)...)
-		b = append(append(b, ':'), m.value...)
-	}
-	return append(b, '}')
+	return nil, errSchema
 }
 
 func elements(raw llm.Raw) []llm.Raw {
@@ -83,25 +46,6 @@ func joinList(vs []llm.Raw) llm.Raw {
 	return append(b, ']')
 }
 
-func unquote(v llm.Raw) string {
-	if v.Kind() != '"' {
-		return ""
-	}
-	s, _ := jsontext.AppendUnquote(nil, v) // mangled UTF-8 is replaced
-	return string(s)
-}
-
-func quoted(s string) llm.Raw { return quoteLoose(s) }
-
-func find(ms []member, name string) (llm.Raw, bool) {
-	for _, m := range ms {
-		if m.name == name {
-			return m.value, true
-		}
-	}
-	return nil, false
-}
-
 // fromSchema turns Google's Schema into a JSON schema: lower-case types, nullable as a type, counts as numbers.
 func fromSchema(raw llm.Raw) (llm.Raw, error) { return fromSchemaAt(raw, 0) }
 
@@ -113,63 +57,63 @@ func fromSchemaAt(raw llm.Raw, depth int) (llm.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	nullable, out := false, make([]member, 0, len(ms))
+	nullable, out := false, make(llm.Object, 0, len(ms))
 	for _, m := range ms {
-		switch name := camel(m.name); name {
+		switch name := camel(m.Name); name {
 		case "nullable":
-			nullable = m.value.Kind() == 't'
+			nullable = m.Value.Kind() == 't'
 		case "type":
-			out = append(out, member{name, lowerType(m.value)})
+			out = out.Add(name, lowerType(m.Value))
 		case "properties", "defs", "$defs":
-			props, err := split(m.value)
+			props, err := split(m.Value)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			for i := range props {
-				if props[i].value, err = fromSchemaAt(props[i].value, depth+1); err != nil {
-					return nil, fmt.Errorf("%s.%s: %w", name, props[i].name, err)
+				if props[i].Value, err = fromSchemaAt(props[i].Value, depth+1); err != nil {
+					return nil, fmt.Errorf("%s.%s: %w", name, props[i].Name, err)
 				}
 			}
-			out = append(out, member{name, join(props)})
+			out = out.Add(name, props.Raw())
 		case "items", "additionalProperties":
-			v := m.value
+			v := m.Value
 			if v.Kind() == '{' {
 				if v, err = fromSchemaAt(v, depth+1); err != nil {
 					return nil, fmt.Errorf("%s: %w", name, err)
 				}
 			}
-			out = append(out, member{name, v})
+			out = out.Add(name, v)
 		case "anyOf", "oneOf", "allOf", "prefixItems":
-			vs := elements(m.value)
+			vs := elements(m.Value)
 			for i := range vs {
 				if vs[i], err = fromSchemaAt(vs[i], depth+1); err != nil {
 					return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
 				}
 			}
-			out = append(out, member{name, joinList(vs)})
+			out = out.Add(name, joinList(vs))
 		case "minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties":
-			v := m.value
-			if n, err := strconv.ParseInt(unquote(v), 10, 64); err == nil { // protobuf writes 64-bit integers as strings
+			v := m.Value
+			if n, err := strconv.ParseInt(llm.StringOf(v), 10, 64); err == nil { // protobuf writes 64-bit integers as strings
 				v = llm.Raw(strconv.FormatInt(n, 10))
 			}
-			out = append(out, member{name, v})
+			out = out.Add(name, v)
 		default:
-			out = append(out, member{name, m.value})
+			out = out.Add(name, m.Value)
 		}
 	}
 	if nullable {
 		out = allowNull(out)
 	}
-	return join(out), nil
+	return out.Raw(), nil
 }
 
 // lowerType is the JSON schema's word for a type given by name in either case, by number, or as a list of names.
 func lowerType(v llm.Raw) llm.Raw {
 	switch v.Kind() {
 	case '"':
-		return quoted(strings.ToLower(unquote(v)))
+		return llm.Quote(strings.ToLower(llm.StringOf(v)))
 	case '0':
-		return quoted(strings.ToLower(enum(v).in(schemaTypes)))
+		return llm.Quote(strings.ToLower(enum(v).in(schemaTypes)))
 	case '[':
 		vs := elements(v)
 		for i := range vs {
@@ -181,16 +125,16 @@ func lowerType(v llm.Raw) llm.Raw {
 }
 
 // allowNull writes OpenAPI's nullable as JSON schema does.
-func allowNull(ms []member) []member {
+func allowNull(ms llm.Object) llm.Object {
 	for i, m := range ms {
-		switch m.name {
+		switch m.Name {
 		case "type":
-			if m.value.Kind() == '"' {
-				ms[i].value = joinList([]llm.Raw{m.value, quoted("null")})
+			if m.Value.Kind() == '"' {
+				ms[i].Value = joinList([]llm.Raw{m.Value, llm.Quote("null")})
 			}
 			return ms
 		case "anyOf":
-			ms[i].value = joinList(append(elements(m.value), llm.Raw(`{"type":"null"}`)))
+			ms[i].Value = joinList(append(elements(m.Value), llm.Raw(`{"type":"null"}`)))
 			return ms
 		}
 	}
@@ -207,11 +151,9 @@ func toSchema(raw llm.Raw) (schema llm.Raw, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	if props, has := find(ms, "properties"); !has || string(compact(props)) == "{}" {
-		if t, _ := find(ms, "type"); t == nil || unquote(t) == "object" {
-			_, composed := find(ms, "anyOf")
-			_, ref := find(ms, "$ref")
-			if !composed && !ref {
+	if props := ms.Get("properties"); props == nil || string(compact(props)) == "{}" {
+		if t := ms.Get("type"); t == nil || llm.StringOf(t) == "object" {
+			if ms.Get("anyOf") == nil && ms.Get("$ref") == nil {
 				return nil, true
 			}
 		}
@@ -222,7 +164,7 @@ func toSchema(raw llm.Raw) (schema llm.Raw, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	return join(out), true
+	return out.Raw(), true
 }
 
 func compact(v llm.Raw) llm.Raw {
@@ -244,26 +186,26 @@ type schemaWriter struct {
 // maxSchema bounds how far inlined references may blow a schema up.
 const maxSchema = 1 << 17
 
-func (c *schemaWriter) define(ms []member) {
+func (c *schemaWriter) define(ms llm.Object) {
 	for _, group := range [...]string{"$defs", "definitions"} {
-		if raw, ok := find(ms, group); ok {
+		if raw := ms.Get(group); raw != nil {
 			defs, err := split(raw)
 			if err != nil {
 				continue
 			}
 			for _, d := range defs {
-				c.defs["#/"+group+"/"+d.name] = d.value
+				c.defs["#/"+group+"/"+d.Name] = d.Value
 			}
 		}
 	}
 }
 
-func (c *schemaWriter) convert(ms []member, depth int) ([]member, error) {
+func (c *schemaWriter) convert(ms llm.Object, depth int) (llm.Object, error) {
 	if depth > maxDepth {
 		return nil, errLossy
 	}
-	if ref, ok := find(ms, "$ref"); ok {
-		target, ok := c.defs[unquote(ref)]
+	if ref := ms.Get("$ref"); ref != nil {
+		target, ok := c.defs[llm.StringOf(ref)]
 		if !ok {
 			return nil, errLossy
 		}
@@ -275,14 +217,14 @@ func (c *schemaWriter) convert(ms []member, depth int) ([]member, error) {
 			return nil, errLossy
 		}
 		for _, m := range ms { // what stands beside a reference (a description) comes first
-			if m.name != "$ref" {
-				inlined = slices.DeleteFunc(inlined, func(n member) bool { return n.name == m.name })
+			if m.Name != "$ref" {
+				inlined = slices.DeleteFunc(inlined, func(n llm.Member) bool { return n.Name == m.Name })
 				inlined = append(inlined, m)
 			}
 		}
 		return c.convert(inlined, depth+1)
 	}
-	out := make([]member, 0, len(ms))
+	out := make(llm.Object, 0, len(ms))
 	nullable := false
 	for _, m := range ms {
 		var err error
@@ -293,44 +235,44 @@ func (c *schemaWriter) convert(ms []member, depth int) ([]member, error) {
 	return finish(out, nullable)
 }
 
-func (c *schemaWriter) keyword(out []member, m member, nullable *bool, depth int) ([]member, error) {
-	switch m.name {
+func (c *schemaWriter) keyword(out llm.Object, m llm.Member, nullable *bool, depth int) (llm.Object, error) {
+	switch m.Name {
 	case "type":
-		return upperType(out, m.value, nullable)
+		return upperType(out, m.Value, nullable)
 	case "title", "description", "required", "minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties",
 		"pattern", "minimum", "maximum", "default", "example", "propertyOrdering":
 		return append(out, m), nil
 	case "nullable":
-		*nullable = *nullable || m.value.Kind() == 't'
+		*nullable = *nullable || m.Value.Kind() == 't'
 		return out, nil
 	case "format":
 		// Other formats are refused, and say nothing that the model needs.
-		if slices.Contains([]string{"float", "double", "int32", "int64", "enum", "date-time"}, unquote(m.value)) {
+		if slices.Contains([]string{"float", "double", "int32", "int64", "enum", "date-time"}, llm.StringOf(m.Value)) {
 			return append(out, m), nil
 		}
 		return out, nil
 	case "enum":
-		return textEnum(out, elements(m.value), nullable)
+		return textEnum(out, elements(m.Value), nullable)
 	case "const":
-		return textEnum(out, []llm.Raw{m.value}, nullable)
+		return textEnum(out, []llm.Raw{m.Value}, nullable)
 	case "properties":
-		props, err := split(m.value)
+		props, err := split(m.Value)
 		if err != nil {
 			return nil, errLossy
 		}
 		for i := range props {
-			if props[i].value, err = c.child(props[i].value, depth); err != nil {
+			if props[i].Value, err = c.child(props[i].Value, depth); err != nil {
 				return nil, err
 			}
 		}
-		return append(out, member{m.name, join(props)}), nil
+		return out.Add(m.Name, props.Raw()), nil
 	case "items":
-		v, err := c.child(m.value, depth)
-		return append(out, member{m.name, v}), err
+		v, err := c.child(m.Value, depth)
+		return out.Add(m.Name, v), err
 	case "anyOf", "oneOf":
-		return c.anyOf(out, elements(m.value), nullable, depth)
+		return c.anyOf(out, elements(m.Value), nullable, depth)
 	case "allOf":
-		vs := elements(m.value)
+		vs := elements(m.Value)
 		if len(vs) != 1 {
 			return nil, errLossy
 		}
@@ -343,7 +285,7 @@ func (c *schemaWriter) keyword(out []member, m member, nullable *bool, depth int
 		}
 		return append(out, inner...), nil
 	case "additionalProperties":
-		if m.value.Kind() == '{' && string(compact(m.value)) != "{}" {
+		if m.Value.Kind() == '{' && string(compact(m.Value)) != "{}" {
 			return nil, errLossy
 		}
 		return out, nil
@@ -362,39 +304,39 @@ func (c *schemaWriter) child(raw llm.Raw, depth int) (llm.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	return join(out), nil
+	return out.Raw(), nil
 }
 
 // upperType writes a type or a list of types; several besides null become alternatives.
-func upperType(out []member, v llm.Raw, nullable *bool) ([]member, error) {
+func upperType(out llm.Object, v llm.Raw, nullable *bool) (llm.Object, error) {
 	if v.Kind() == '"' {
-		return append(out, member{"type", quoted(strings.ToUpper(unquote(v)))}), nil
+		return out.Add("type", llm.Quote(strings.ToUpper(llm.StringOf(v)))), nil
 	}
 	var rest []llm.Raw
 	for _, t := range elements(v) {
-		if unquote(t) == "null" {
+		if llm.StringOf(t) == "null" {
 			*nullable = true
 		} else {
-			rest = append(rest, quoted(strings.ToUpper(unquote(t))))
+			rest = append(rest, llm.Quote(strings.ToUpper(llm.StringOf(t))))
 		}
 	}
 	switch len(rest) {
 	case 0:
 		return nil, errLossy
 	case 1:
-		return append(out, member{"type", rest[0]}), nil
+		return out.Add("type", rest[0]), nil
 	}
 	for i, t := range rest {
-		if s := unquote(t); s == "OBJECT" || s == "ARRAY" { // their properties stand outside the alternative
+		if s := llm.StringOf(t); s == "OBJECT" || s == "ARRAY" { // their properties stand outside the alternative
 			return nil, errLossy
 		}
-		rest[i] = join([]member{{"type", t}})
+		rest[i] = llm.Object{}.Add("type", t).Raw()
 	}
-	return append(out, member{"anyOf", joinList(rest)}), nil
+	return out.Add("anyOf", joinList(rest)), nil
 }
 
 // textEnum writes an enumeration, which Google knows of strings only.
-func textEnum(out []member, vs []llm.Raw, nullable *bool) ([]member, error) {
+func textEnum(out llm.Object, vs []llm.Raw, nullable *bool) (llm.Object, error) {
 	var texts []llm.Raw
 	for _, v := range vs {
 		switch v.Kind() {
@@ -409,18 +351,18 @@ func textEnum(out []member, vs []llm.Raw, nullable *bool) ([]member, error) {
 	if len(texts) == 0 {
 		return nil, errLossy
 	}
-	return append(out, member{"enum", joinList(texts)}), nil
+	return out.Add("enum", joinList(texts)), nil
 }
 
 // anyOf writes alternatives: null becomes nullable, and a single one left is the schema itself.
-func (c *schemaWriter) anyOf(out []member, vs []llm.Raw, nullable *bool, depth int) ([]member, error) {
+func (c *schemaWriter) anyOf(out llm.Object, vs []llm.Raw, nullable *bool, depth int) (llm.Object, error) {
 	var rest []llm.Raw
 	for _, v := range vs {
 		ms, err := split(v)
 		if err != nil {
 			return nil, errLossy
 		}
-		if t, ok := find(ms, "type"); ok && unquote(t) == "null" {
+		if llm.StringOf(ms.Get("type")) == "null" {
 			*nullable = true
 			continue
 		}
@@ -428,7 +370,7 @@ func (c *schemaWriter) anyOf(out []member, vs []llm.Raw, nullable *bool, depth i
 		if err != nil {
 			return nil, err
 		}
-		rest = append(rest, join(conv))
+		rest = append(rest, conv.Raw())
 	}
 	switch len(rest) {
 	case 0:
@@ -436,39 +378,38 @@ func (c *schemaWriter) anyOf(out []member, vs []llm.Raw, nullable *bool, depth i
 	case 1:
 		inner, err := split(rest[0])
 		for _, m := range inner {
-			if _, ok := find(out, m.name); !ok {
+			if out.Get(m.Name) == nil {
 				out = append(out, m)
 			}
 		}
 		return out, err
 	}
-	return append(out, member{"anyOf", joinList(rest)}), nil
+	return out.Add("anyOf", joinList(rest)), nil
 }
 
 // finish adds the type that Google insists on, and refuses what it would refuse.
-func finish(out []member, nullable bool) ([]member, error) {
+func finish(out llm.Object, nullable bool) (llm.Object, error) {
 	seen := map[string]bool{}
 	for _, m := range out {
-		if seen[m.name] {
+		if seen[m.Name] {
 			return nil, errLossy
 		}
-		seen[m.name] = true
+		seen[m.Name] = true
 	}
 	if !seen["type"] && !seen["anyOf"] {
 		switch {
 		case seen["properties"]:
-			out = append(out, member{"type", llm.Raw(`"OBJECT"`)})
+			out = out.Add("type", llm.Raw(`"OBJECT"`))
 		case seen["items"]:
-			out = append(out, member{"type", llm.Raw(`"ARRAY"`)})
+			out = out.Add("type", llm.Raw(`"ARRAY"`))
 		case seen["enum"]:
-			out = append(out, member{"type", llm.Raw(`"STRING"`)})
+			out = out.Add("type", llm.Raw(`"STRING"`))
 		default:
 			return nil, errLossy
 		}
 	}
-	t, _ := find(out, "type")
-	props, _ := find(out, "properties")
-	switch kind := unquote(t); {
+	t, props := out.Get("type"), out.Get("properties")
+	switch kind := llm.StringOf(t); {
 	case kind == "OBJECT" && (props == nil || string(compact(props)) == "{}"),
 		kind == "ARRAY" && !seen["items"],
 		seen["enum"] && t != nil && kind != "STRING",
@@ -477,7 +418,7 @@ func finish(out []member, nullable bool) ([]member, error) {
 		return nil, errLossy
 	}
 	if nullable {
-		out = append(out, member{"nullable", llm.Raw("true")})
+		out = out.Add("nullable", llm.Raw("true"))
 	}
 	return out, nil
 }
@@ -500,36 +441,36 @@ func plainSchemaAt(raw llm.Raw, depth int) (llm.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]member, 0, len(ms))
+	out := make(llm.Object, 0, len(ms))
 	for _, m := range ms {
 		switch {
-		case m.name == "$schema", m.name == "additionalProperties" && m.value.Kind() == 'f':
+		case m.Name == "$schema", m.Name == "additionalProperties" && m.Value.Kind() == 'f':
 			continue
-		case m.name == "properties", m.name == "$defs", m.name == "definitions":
-			props, err := split(m.value)
+		case m.Name == "properties", m.Name == "$defs", m.Name == "definitions":
+			props, err := split(m.Value)
 			if err != nil {
 				return nil, err
 			}
 			for i := range props {
-				if props[i].value, err = plainSchemaAt(props[i].value, depth+1); err != nil {
+				if props[i].Value, err = plainSchemaAt(props[i].Value, depth+1); err != nil {
 					return nil, err
 				}
 			}
-			m.value = join(props)
-		case m.name == "items" && m.value.Kind() == '{', m.name == "additionalProperties" && m.value.Kind() == '{':
-			if m.value, err = plainSchemaAt(m.value, depth+1); err != nil {
+			m.Value = props.Raw()
+		case m.Name == "items" && m.Value.Kind() == '{', m.Name == "additionalProperties" && m.Value.Kind() == '{':
+			if m.Value, err = plainSchemaAt(m.Value, depth+1); err != nil {
 				return nil, err
 			}
-		case (m.name == "anyOf" || m.name == "oneOf" || m.name == "allOf" || m.name == "prefixItems") && m.value.Kind() == '[':
-			vs := elements(m.value)
+		case (m.Name == "anyOf" || m.Name == "oneOf" || m.Name == "allOf" || m.Name == "prefixItems") && m.Value.Kind() == '[':
+			vs := elements(m.Value)
 			for i := range vs {
 				if vs[i], err = plainSchemaAt(vs[i], depth+1); err != nil {
 					return nil, err
 				}
 			}
-			m.value = joinList(vs)
+			m.Value = joinList(vs)
 		}
 		out = append(out, m)
 	}
-	return join(out), nil
+	return out.Raw(), nil
 }

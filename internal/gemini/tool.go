@@ -2,6 +2,7 @@ package gemini
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,7 +32,7 @@ type callingConfig struct {
 
 func readTools(req *llm.Request, tools list[unknown], conf *toolConfig) error {
 	for i, entry := range tools {
-		for _, key := range sortedKeys(entry) {
+		for _, key := range slices.Sorted(maps.Keys(entry)) {
 			if camel(key) == "functionDeclarations" {
 				continue
 			}
@@ -66,15 +67,6 @@ func readTools(req *llm.Request, tools list[unknown], conf *toolConfig) error {
 		readChoice(req, conf)
 	}
 	return nil
-}
-
-func sortedKeys(m unknown) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func readDeclaration(d *declaration, where string) (llm.Tool, error) {

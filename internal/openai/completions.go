@@ -81,7 +81,7 @@ func (completions) DecodeRequest(body []byte) (*llm.Request, error) {
 }
 
 func decodePrompt(req *llm.Request, v jsontext.Value) *llm.Error {
-	if isNull(v) {
+	if !llm.IsSet(v) {
 		return llm.Invalid("prompt", "/completions: Missing required parameter: 'prompt'.")
 	}
 	var texts list
@@ -100,7 +100,7 @@ func decodePrompt(req *llm.Request, v jsontext.Value) *llm.Error {
 	if json.Unmarshal(v, &tokens) != nil && json.Unmarshal(v, &lists) != nil {
 		return llm.Invalid("prompt", "Invalid type for 'prompt': it must be a string, a list of strings, a list of token ids or a list of such lists.")
 	}
-	setExtra(&req.Extra, "prompt", v)
+	req.Extra = llm.WithExtra(req.Extra, "prompt", v)
 	return nil
 }
 
@@ -237,7 +237,7 @@ type textLogprobs struct {
 }
 
 func decodeTextLogprobs(raw jsontext.Value) []llm.TokenLogprob {
-	if isNull(raw) {
+	if !llm.IsSet(raw) {
 		return nil
 	}
 	var in textLogprobs

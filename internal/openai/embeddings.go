@@ -37,7 +37,7 @@ func (embeddings) DecodeEmbedRequest(body []byte) (*llm.EmbedRequest, error) {
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, badRequest(err)
 	}
-	if isNull(in.Input) {
+	if !llm.IsSet(in.Input) {
 		return nil, llm.Invalid("input", "/embeddings: Missing required parameter: 'input'.")
 	}
 	req := &llm.EmbedRequest{
@@ -172,7 +172,7 @@ func (embeddings) DecodeEmbed(body []byte) (*llm.EmbedResponse, error) {
 	if err := json.Unmarshal(body, &in, lenient); err != nil {
 		return nil, unread(body, err)
 	}
-	if !isNull(in.Error) {
+	if llm.IsSet(in.Error) {
 		return nil, inbandError(body)
 	}
 	if in.Data == nil {

@@ -40,8 +40,8 @@ func (m *chatMessage) decode(at string, i int, lastCall map[string]string) (llm.
 		out.Parts, err = m.answer(at, "call_fn_"+strconv.Itoa(i))
 		m.cacheLast(&out)
 		m.keepReasoning(&out.Extra, "")
-		if !isNull(m.Annotations) && string(m.Annotations) != "[]" {
-			setExtra(&out.Extra, "annotations", m.Annotations)
+		if llm.IsSet(m.Annotations) && string(m.Annotations) != "[]" {
+			out.Extra = llm.WithExtra(out.Extra, "annotations", m.Annotations)
 		}
 	case llm.RoleTool:
 		if m.ToolCallID == "" {
@@ -55,7 +55,8 @@ func (m *chatMessage) decode(at string, i int, lastCall map[string]string) (llm.
 		out.Role = llm.RoleTool
 		out, err = m.result(out, at, lastCall[m.Name])
 		if err == nil {
-			setExtra(&out.Parts[0].Extra, extraLegacy, llm.Raw("true"))
+			p := &out.Parts[0]
+			p.Extra = llm.WithExtra(p.Extra, extraLegacy, llm.Raw("true"))
 		}
 	default:
 		return out, llm.Invalid(at+".role", "Invalid value for '%s.role': %q. Use system, developer, user, assistant or tool.", at, m.Role)
@@ -82,7 +83,7 @@ func (m *chatMessage) cacheLast(out *llm.Message) {
 	out.Parts[len(out.Parts)-1].Cache = &llm.CacheMark{TTL: m.CacheControl.TTL}
 	w := writer{}
 	w.cacheControl(&llm.CacheMark{TTL: m.CacheControl.TTL})
-	setExtra(&out.Extra, extraCache, w.b)
+	out.Extra = llm.WithExtra(out.Extra, extraCache, w.b)
 }
 
 // callID cuts off the thought signature that LiteLLM hides in a call's id.
@@ -127,7 +128,7 @@ func (m *chatMessage) answer(at, legacyID string) ([]llm.Part, *llm.Error) {
 	}
 	if f := m.FunctionCall; f != nil && f.Name != "" {
 		p := llm.Part{Kind: llm.KindToolCall, Call: &llm.ToolCall{ID: legacyID, Name: f.Name, Arguments: string(f.Arguments)}}
-		setExtra(&p.Extra, extraLegacy, llm.Raw("true"))
+		p.Extra = llm.WithExtra(p.Extra, extraLegacy, llm.Raw("true"))
 		parts = append(parts, p)
 	}
 	m.signCalls(parts)
@@ -154,7 +155,7 @@ func (c *chatCall) decode(at string) (llm.Part, *llm.Error) {
 // sign finds Gemini's thought signature in the places where Google's endpoint and LiteLLM put it.
 func (c *chatCall) sign(p *llm.Part) {
 	sig := ""
-	if !isNull(c.ExtraContent) {
+	if llm.IsSet(c.ExtraContent) {
 		var x struct {
 			Google struct {
 				ThoughtSignature string `json:"thought_signature"`
@@ -164,7 +165,7 @@ func (c *chatCall) sign(p *llm.Part) {
 			sig = x.Google.ThoughtSignature
 		}
 	}
-	if sig == "" && !isNull(c.ProviderFields) {
+	if sig == "" && llm.IsSet(c.ProviderFields) {
 		var x struct {
 			ThoughtSignature string `json:"thought_signature"`
 		}
@@ -182,7 +183,7 @@ func (c *chatCall) sign(p *llm.Part) {
 
 // signText puts LiteLLM's thought_signatures, which belong to Gemini's text, on the first text part.
 func (m *chatMessage) signText(parts []llm.Part) {
-	if isNull(m.ProviderFields) {
+	if !llm.IsSet(m.ProviderFields) {
 		return
 	}
 	var x struct {

@@ -407,10 +407,10 @@ func (w *writer) mediaURL(m *llm.Media, mime string) {
 	}
 	w.b = append(w.b, '"')
 	w.raw("data:")
-	inner := appendString(nil, mime)
+	inner := llm.Quote(mime)
 	w.b = append(w.b, inner[1:len(inner)-1]...)
 	w.raw(";base64,")
-	data := appendString(nil, m.Data)
+	data := llm.Quote(m.Data)
 	w.b = append(w.b, data[1:]...)
 }
 

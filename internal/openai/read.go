@@ -216,13 +216,10 @@ func unread(body []byte, err error) *llm.Error {
 	return e
 }
 
-// isNull tells whether a raw member is absent or null.
-func isNull(v jsontext.Value) bool { return len(v) == 0 || v.Kind() == 'n' }
-
 // plainExtra drops the members that say nothing, so that an Extra holds only what somebody meant.
 func plainExtra(m map[string]jsontext.Value) map[string]llm.Raw {
 	for k, v := range m {
-		if isNull(v) {
+		if !llm.IsSet(v) {
 			delete(m, k)
 		}
 	}

@@ -22,7 +22,7 @@ func (m *chatMessage) reasoning() []llm.Part {
 		}
 		return parts
 	}
-	if !isNull(m.ReasoningDetails) {
+	if llm.IsSet(m.ReasoningDetails) {
 		if parts := detailParts(m.details()); len(parts) > 0 {
 			return parts
 		}
@@ -39,21 +39,21 @@ func (m *chatMessage) reasoning() []llm.Part {
 
 // keepReasoning keeps, for the same dialect, what reasoning_content and thinking_blocks would not say again: OpenRouter's form.
 func (m *chatMessage) keepReasoning(extra *map[string]llm.Raw, prefix string) {
-	details := !isNull(m.ReasoningDetails) && string(m.ReasoningDetails) != "[]"
+	details := llm.IsSet(m.ReasoningDetails) && string(m.ReasoningDetails) != "[]"
 	if details {
-		setExtra(extra, prefix+extraDetails, m.ReasoningDetails)
+		*extra = llm.WithExtra(*extra, prefix+extraDetails, m.ReasoningDetails)
 		if m.ReasoningContent != "" {
-			setExtra(extra, prefix+extraFlat, appendString(nil, string(m.ReasoningContent)))
+			*extra = llm.WithExtra(*extra, prefix+extraFlat, llm.Quote(string(m.ReasoningContent)))
 		}
 	}
 	if m.Reasoning != "" && (details || m.ReasoningContent == "") {
-		setExtra(extra, prefix+extraReasoning, appendString(nil, string(m.Reasoning)))
+		*extra = llm.WithExtra(*extra, prefix+extraReasoning, llm.Quote(string(m.Reasoning)))
 	}
 }
 
 // signCalls puts Gemini's signatures, which OpenRouter gives as encrypted details with the id of the call they belong to, on the calls.
 func (m *chatMessage) signCalls(parts []llm.Part) {
-	if isNull(m.ReasoningDetails) {
+	if !llm.IsSet(m.ReasoningDetails) {
 		return
 	}
 	for _, d := range m.details() {
@@ -142,11 +142,11 @@ func detailParts(details []reasoningDetail) []llm.Part {
 
 // thinkingText reads a thinking content part: Anthropic's string or Mistral's list of text parts.
 func thinkingText(v jsontext.Value) string {
-	if isNull(v) {
+	if !llm.IsSet(v) {
 		return ""
 	}
 	if v.Kind() == '"' {
-		return unquote(v)
+		return llm.StringOf(v)
 	}
 	var parts []struct {
 		Text string `json:"text"`

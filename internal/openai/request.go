@@ -62,13 +62,6 @@ func (chat) DecodeRequest(body []byte) (*llm.Request, error) {
 	return req, nil
 }
 
-func setExtra(m *map[string]llm.Raw, key string, v llm.Raw) {
-	if *m == nil {
-		*m = map[string]llm.Raw{}
-	}
-	(*m)[key] = v
-}
-
 func decodeStreamOptions(req *llm.Request, options map[string]jsontext.Value) *llm.Error {
 	rest := map[string]llm.Raw{}
 	for k, v := range options {
@@ -85,19 +78,19 @@ func decodeStreamOptions(req *llm.Request, options map[string]jsontext.Value) *l
 		w.begin('{')
 		w.extra(rest)
 		w.raw("}")
-		setExtra(&req.Extra, "stream_options", w.b)
+		req.Extra = llm.WithExtra(req.Extra, "stream_options", w.b)
 	}
 	return nil
 }
 
 // decodeMetadata reads metadata if it is OpenAI's map of strings; LiteLLM's clients put anything there, which travels as it is.
 func decodeMetadata(req *llm.Request, in *chatRequest) *llm.Error {
-	if isNull(in.Metadata) {
+	if !llm.IsSet(in.Metadata) {
 		return nil
 	}
 	if json.Unmarshal(in.Metadata, &req.Metadata) != nil {
 		req.Metadata = nil
-		setExtra(&req.Extra, "metadata", in.Metadata)
+		req.Extra = llm.WithExtra(req.Extra, "metadata", in.Metadata)
 	}
 	return nil
 }
@@ -117,7 +110,7 @@ func decodeReasoningParams(req *llm.Request, in *chatRequest) *llm.Error {
 	read := func(name string, v jsontext.Value) *llm.Error {
 		var p params
 		if v.Kind() == '"' {
-			p.Effort = unquote(v)
+			p.Effort = llm.StringOf(v)
 		} else if err := json.Unmarshal(v, &p); err != nil {
 			return llm.Invalid(name, "Invalid type for '%s': it must be an effort or an object with one.", name)
 		}
@@ -138,18 +131,18 @@ func decodeReasoningParams(req *llm.Request, in *chatRequest) *llm.Error {
 		}
 		return nil
 	}
-	if !isNull(in.ReasoningEffort) {
+	if llm.IsSet(in.ReasoningEffort) {
 		if err := read("reasoning_effort", in.ReasoningEffort); err != nil {
 			return err
 		}
 	}
-	if !isNull(in.Reasoning) {
+	if llm.IsSet(in.Reasoning) {
 		if err := read("reasoning", in.Reasoning); err != nil {
 			return err
 		}
-		setExtra(&req.Extra, extraReasoning, in.Reasoning)
+		req.Extra = llm.WithExtra(req.Extra, extraReasoning, in.Reasoning)
 	}
-	if !isNull(in.Thinking) {
+	if llm.IsSet(in.Thinking) {
 		given = true
 		if err := decodeThinkingParam(req, &r, in.Thinking); err != nil {
 			return err
@@ -181,14 +174,9 @@ func decodeThinkingParam(req *llm.Request, r *llm.Reasoning, v jsontext.Value) *
 		return llm.Invalid("thinking.type", "Invalid value for 'thinking.type': %q. Use enabled, disabled or adaptive.", p.Type)
 	}
 	if p.Type == "adaptive" || p.Type == "auto" || len(p.Extra) > 0 {
-		setExtra(&req.Extra, extraThinking, v)
+		req.Extra = llm.WithExtra(req.Extra, extraThinking, v)
 	}
 	return nil
-}
-
-func unquote(v jsontext.Value) string {
-	b, _ := jsontext.AppendUnquote(nil, v)
-	return string(b)
 }
 
 func decodeFormat(req *llm.Request, in *chatRequest) *llm.Error {
@@ -209,7 +197,7 @@ func decodeFormat(req *llm.Request, in *chatRequest) *llm.Error {
 	}
 	s := f.JSONSchema
 	req.Format.Name, req.Format.Description, req.Format.Strict = s.Name, s.Description, s.Strict
-	if !isNull(s.Schema) {
+	if llm.IsSet(s.Schema) {
 		req.Format.Schema = s.Schema
 	}
 	return nil
@@ -245,7 +233,7 @@ func decodeTools(req *llm.Request, in *chatRequest) *llm.Error {
 		}
 		req.Tools = append(req.Tools, tool)
 	}
-	setExtra(&req.Extra, extraFunctions, llm.Raw("true"))
+	req.Extra = llm.WithExtra(req.Extra, extraFunctions, llm.Raw("true"))
 	return nil
 }
 
@@ -282,7 +270,7 @@ func (f *chatFunction) tool(at string) (llm.Tool, *llm.Error) {
 		return llm.Tool{}, llm.Invalid(at+".name", "Missing required parameter: '%s.name'.", at)
 	}
 	t := llm.Tool{Name: f.Name, Description: f.Description, Strict: f.Strict}
-	if !isNull(f.Parameters) {
+	if llm.IsSet(f.Parameters) {
 		if f.Parameters.Kind() != '{' {
 			return t, llm.Invalid(at+".parameters", "Invalid type for '%s.parameters': it must be a JSON schema, an object.", at)
 		}
@@ -296,10 +284,10 @@ func (f *chatFunction) tool(at string) (llm.Tool, *llm.Error) {
 
 func decodeToolChoice(req *llm.Request, in *chatRequest) *llm.Error {
 	v, param := in.ToolChoice, "tool_choice"
-	if isNull(v) {
+	if !llm.IsSet(v) {
 		v, param = in.FunctionCall, "function_call"
 	}
-	if isNull(v) {
+	if !llm.IsSet(v) {
 		return nil
 	}
 	var c struct {
@@ -310,7 +298,7 @@ func decodeToolChoice(req *llm.Request, in *chatRequest) *llm.Error {
 		Allowed  *chatAllowedTools `json:"allowed_tools"`
 	}
 	if v.Kind() == '"' {
-		c.Type = unquote(v)
+		c.Type = llm.StringOf(v)
 	} else if err := json.Unmarshal(v, &c, json.DefaultOptionsV2(), lenient); err != nil || v.Kind() != '{' {
 		return llm.Invalid(param, "Invalid type for '%s': it must be none, auto, required or an object that names a tool.", param)
 	}

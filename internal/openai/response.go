@@ -35,11 +35,11 @@ func (chat) DecodeResponse(body []byte) (*llm.Response, error) {
 // failure is the error that a 200 answer or a chunk of a stream carries instead of an answer, nil if it is one.
 func (a *chatAnswer) failure(body []byte) *llm.Error {
 	switch {
-	case !isNull(a.Error):
+	case llm.IsSet(a.Error):
 		return inbandError(body)
-	case a.Choices != nil || !isNull(a.Usage) || a.ID != "":
+	case a.Choices != nil || llm.IsSet(a.Usage) || a.ID != "":
 		return nil
-	case a.Object == "error" || !isNull(a.Extra["detail"]) || !isNull(a.Extra["message"]):
+	case a.Object == "error" || llm.IsSet(a.Extra["detail"]) || llm.IsSet(a.Extra["message"]):
 		return inbandError(body)
 	}
 	return unread(body, nil)
@@ -52,8 +52,8 @@ func (a *chatAnswer) head() *llm.Response {
 		SystemFingerprint: a.SystemFingerprint, Extra: plainExtra(a.Extra),
 	}
 	delete(r.Extra, "obfuscation")
-	if !isNull(a.Citations) {
-		setExtra(&r.Extra, "citations", a.Citations)
+	if llm.IsSet(a.Citations) {
+		r.Extra = llm.WithExtra(r.Extra, "citations", a.Citations)
 	}
 	if len(r.Extra) == 0 {
 		r.Extra = nil
@@ -63,7 +63,7 @@ func (a *chatAnswer) head() *llm.Response {
 
 // usage is the answer's usage, which Groq's streams hide in x_groq.
 func (a *chatAnswer) usage() *llm.Usage {
-	if u := decodeUsage(a.Usage); u != nil || isNull(a.Groq) {
+	if u := decodeUsage(a.Usage); u != nil || !llm.IsSet(a.Groq) {
 		return u
 	}
 	var groq struct {
@@ -78,7 +78,7 @@ func (a *chatAnswer) usage() *llm.Usage {
 // citeURLs reads the top-level citations of Perplexity and xAI: a list of addresses.
 func (a *chatAnswer) citeURLs() []llm.Citation {
 	var urls []string
-	if isNull(a.Citations) || json.Unmarshal(a.Citations, &urls, lenient) != nil {
+	if !llm.IsSet(a.Citations) || json.Unmarshal(a.Citations, &urls, lenient) != nil {
 		return nil
 	}
 	out := make([]llm.Citation, 0, len(urls))
@@ -135,7 +135,7 @@ func (c *chatChoice) decode() (llm.Choice, error) {
 		}
 	}
 	for k, v := range plainExtra(m.Extra) {
-		setExtra(&out.Extra, extraMessage+k, v)
+		out.Extra = llm.WithExtra(out.Extra, extraMessage+k, v)
 	}
 	m.keepReasoning(&out.Extra, extraMessage)
 	out.Parts = parts
@@ -158,7 +158,7 @@ func newCallID() string {
 func (c *chatChoice) stop(parts []llm.Part) llm.Stop {
 	s := llm.Stop{Raw: c.FinishReason, Reason: finishOf(c.FinishReason)}
 	if c.StopReason.Kind() == '"' && s.Reason == llm.FinishStop {
-		s.Sequence = unquote(c.StopReason)
+		s.Sequence = llm.StringOf(c.StopReason)
 		if s.Sequence != "" {
 			s.Reason = llm.FinishSequence
 		}
@@ -213,7 +213,7 @@ func finishWord(s *llm.Stop, refused bool) string {
 
 // decodeAnnotations reads url_citation annotations; those of another type keep their bytes.
 func decodeAnnotations(raw jsontext.Value) []llm.Citation {
-	if isNull(raw) {
+	if !llm.IsSet(raw) {
 		return nil
 	}
 	var in []jsontext.Value
@@ -246,7 +246,7 @@ func decodeAnnotations(raw jsontext.Value) []llm.Citation {
 }
 
 func decodeLogprobs(raw jsontext.Value) []llm.TokenLogprob {
-	if isNull(raw) || raw.Kind() != '{' {
+	if !llm.IsSet(raw) || raw.Kind() != '{' {
 		return nil
 	}
 	var in chatLogprobs

@@ -118,19 +118,7 @@ func respMember(raw []byte, name string) string {
 	if respUnmarshal(raw, &m, "") != nil {
 		return ""
 	}
-	return respString(m[name])
-}
-
-// respString is the text of a JSON string, "" of anything else.
-func respString(v jsontext.Value) string {
-	if v.Kind() != '"' {
-		return ""
-	}
-	s, err := jsontext.AppendUnquote(nil, v)
-	if err != nil && len(s) == 0 {
-		return ""
-	}
-	return string(s)
+	return llm.StringOf(m[name])
 }
 
 // respKey appends a member's name and what must stand before it. dst ends inside an object.

@@ -100,7 +100,7 @@ func (e *respEncoder) content(b []byte, m *llm.Message, parts []llm.Part, at, fi
 		b = respKeyString(b, "id", p.ID)
 		status := "completed"
 		if s, ok := p.Extra["status"]; ok {
-			status = respString(s)
+			status = llm.StringOf(s)
 		}
 		b = respKeyString(b, "status", status)
 	}
@@ -450,7 +450,7 @@ func respAppendCitation(b []byte, c *llm.Citation) []byte {
 // respAppendAnnotation appends an annotation as it came, with what xAI leaves out of a url_citation and the Vercel AI SDK fails without.
 func respAppendAnnotation(b []byte, raw llm.Raw) []byte {
 	var m map[string]llm.Raw
-	if respUnmarshal(raw, &m, "") != nil || respString(m["type"]) != "url_citation" {
+	if respUnmarshal(raw, &m, "") != nil || llm.StringOf(m["type"]) != "url_citation" {
 		return respAppendRaw(b, raw)
 	}
 	missing := false

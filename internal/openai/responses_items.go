@@ -220,23 +220,13 @@ func respDecodeMessage(raw jsontext.Value, path string, answer bool) (it respIte
 		p := &it.parts[i]
 		p.ID = m.ID
 		if m.Phase != "" {
-			p.Extra = respSet(p.Extra, "phase", respQuote(m.Phase))
+			p.Extra = llm.WithExtra(p.Extra, "phase", llm.Quote(m.Phase))
 		}
 		if m.Status != "" && m.Status != "completed" {
-			p.Extra = respSet(p.Extra, "status", respQuote(m.Status))
+			p.Extra = llm.WithExtra(p.Extra, "status", llm.Quote(m.Status))
 		}
 	}
 	return it, nil
-}
-
-func respQuote(s string) jsontext.Value { return appendString(nil, s) }
-
-func respSet(m map[string]llm.Raw, name string, v jsontext.Value) map[string]llm.Raw {
-	if m == nil {
-		m = map[string]llm.Raw{}
-	}
-	m[name] = v
-	return m
 }
 
 // respDecodeContent reads what may stand for content: a string or an array of typed parts. Of an answer, parts of an unknown type are left
@@ -244,7 +234,7 @@ func respSet(m map[string]llm.Raw, name string, v jsontext.Value) map[string]llm
 func respDecodeContent(raw jsontext.Value, path string, answer bool) (parts []llm.Part, logprobs []llm.TokenLogprob, err *llm.Error) {
 	switch raw.Kind() {
 	case '"':
-		return []llm.Part{{Kind: llm.KindText, Text: respString(raw)}}, nil, nil
+		return []llm.Part{{Kind: llm.KindText, Text: llm.StringOf(raw)}}, nil, nil
 	case 'n':
 		return nil, nil, nil
 	case '[':
@@ -329,7 +319,7 @@ func respDecodeCall(it respItem, raw jsontext.Value, path string, answer bool) (
 	}
 	p := llm.Part{Kind: llm.KindToolCall, ID: c.ID, Call: call, Extra: respNonNull(c.Extra)}
 	if c.Status != "" && c.Status != "completed" {
-		p.Extra = respSet(p.Extra, "status", respQuote(c.Status))
+		p.Extra = llm.WithExtra(p.Extra, "status", llm.Quote(c.Status))
 	}
 	it.parts = []llm.Part{p}
 	return it, nil

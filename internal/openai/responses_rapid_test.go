@@ -44,7 +44,7 @@ func respMaybe[T any](g *respGen, label string, draw func() T) *T {
 
 func (g *respGen) citation() llm.Citation {
 	if g.bool("url citation") {
-		return respCitation(llm.Raw(`{"type":"url_citation","start_index":1,"end_index":5,"url":"https://e.x/","title":` + string(respQuote(g.text("title"))) + `}`))
+		return respCitation(llm.Raw(`{"type":"url_citation","start_index":1,"end_index":5,"url":"https://e.x/","title":` + string(llm.Quote(g.text("title"))) + `}`))
 	}
 	return respCitation(llm.Raw(`{"type":"file_citation","file_id":"file-1","index":3,"filename":"f.pdf"}`))
 }
@@ -63,7 +63,7 @@ func (g *respGen) assistant() (parts []llm.Part) {
 					p.Citations = []llm.Citation{g.citation()}
 				}
 				if phase != "" {
-					p.Extra = map[string]llm.Raw{"phase": respQuote(phase)}
+					p.Extra = map[string]llm.Raw{"phase": llm.Quote(phase)}
 				}
 				parts = append(parts, p)
 			}
@@ -94,7 +94,7 @@ func (g *respGen) assistant() (parts []llm.Part) {
 		case "native":
 			id := g.id("ws_")
 			parts = append(parts, llm.Part{Kind: llm.KindNative, ID: id,
-				Raw: llm.Raw(`{"type":"web_search_call","id":"` + id + `","status":"completed","action":{"query":` + string(respQuote(g.text("query"))) + `}}`)})
+				Raw: llm.Raw(`{"type":"web_search_call","id":"` + id + `","status":"completed","action":{"query":` + string(llm.Quote(g.text("query"))) + `}}`)})
 		}
 	}
 	return parts

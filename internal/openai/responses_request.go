@@ -79,10 +79,10 @@ func (responses) DecodeRequest(body []byte) (*llm.Request, error) {
 		ServiceTier: in.ServiceTier, Extra: respNonNull(in.Extra),
 	}
 	if in.Background != nil && *in.Background {
-		req.Extra = respSet(req.Extra, "background", jsontext.Value("true"))
+		req.Extra = llm.WithExtra(req.Extra, "background", jsontext.Value("true"))
 	}
 	if in.Truncation != "" && in.Truncation != "disabled" {
-		req.Extra = respSet(req.Extra, "truncation", respQuote(in.Truncation))
+		req.Extra = llm.WithExtra(req.Extra, "truncation", llm.Quote(in.Truncation))
 	}
 	if err := respDecodeInput(req, &in); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (responses) DecodeRequest(body []byte) (*llm.Request, error) {
 			req.Reasoning.Summary = r.GenerateSummary
 		}
 		if extra := respNonNull(r.Extra); extra != nil {
-			req.Extra = respSet(req.Extra, "reasoning", respObject(extra))
+			req.Extra = llm.WithExtra(req.Extra, "reasoning", respObject(extra))
 		}
 		if *req.Reasoning == (llm.Reasoning{}) {
 			req.Reasoning = nil
@@ -134,7 +134,7 @@ func respDecodeInclude(req *llm.Request, include []string) {
 		}
 	}
 	if len(rest) > 1 {
-		req.Extra = respSet(req.Extra, "include", append(rest, ']'))
+		req.Extra = llm.WithExtra(req.Extra, "include", append(rest, ']'))
 	}
 }
 
@@ -144,14 +144,14 @@ func respDecodeInput(req *llm.Request, in *respRequest) *llm.Error {
 	switch in.Instructions.Kind() {
 	case '"':
 		c.messages = append(c.messages, llm.Message{Role: llm.RoleSystem, Instructions: true,
-			Parts: []llm.Part{{Kind: llm.KindText, Text: respString(in.Instructions)}}})
+			Parts: []llm.Part{{Kind: llm.KindText, Text: llm.StringOf(in.Instructions)}}})
 	case 'n', jsontext.KindInvalid:
 	default:
 		return llm.Invalid("instructions", "'instructions' must be a string")
 	}
 	switch in.Input.Kind() {
 	case '"':
-		c.messages = append(c.messages, llm.Message{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: respString(in.Input)}}})
+		c.messages = append(c.messages, llm.Message{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: llm.StringOf(in.Input)}}})
 	case '[':
 		var items []jsontext.Value
 		if err := respUnmarshal(in.Input, &items, "input"); err != nil {
@@ -265,7 +265,7 @@ func respDecodeToolChoice(req *llm.Request, raw jsontext.Value) *llm.Error {
 	case 'n', jsontext.KindInvalid:
 		return nil
 	case '"':
-		mode := respString(raw)
+		mode := llm.StringOf(raw)
 		switch mode {
 		case "auto", "none", "required":
 			req.ToolChoice = &llm.ToolChoice{Mode: mode}
@@ -318,7 +318,7 @@ func respDecodeText(req *llm.Request, t *respText) *llm.Error {
 	}
 	req.Verbosity = t.Verbosity
 	if extra := respNonNull(t.Extra); extra != nil {
-		req.Extra = respSet(req.Extra, "text", respObject(extra))
+		req.Extra = llm.WithExtra(req.Extra, "text", respObject(extra))
 	}
 	f := t.Format
 	if f == nil {

@@ -253,7 +253,7 @@ func (d *respDecoder) content(dst []llm.Event, key respPartKey, kind llm.Kind) (
 	s := d.item(key.item)
 	p := &llm.Part{Kind: kind, ID: s.id, Summary: key.of == 's'}
 	if s.phase != "" && key.of == 't' {
-		p.Extra = respSet(nil, "phase", respQuote(s.phase))
+		p.Extra = llm.WithExtra(nil, "phase", llm.Quote(s.phase))
 	}
 	return d.begin(dst, key, p)
 }

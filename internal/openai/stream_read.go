@@ -67,11 +67,11 @@ func (s *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 		return dst, unread(data, err)
 	}
 	s.events = dst
-	if f.Type == "error" || !isNull(in.Error) {
+	if f.Type == "error" || llm.IsSet(in.Error) {
 		s.fail(inbandError(data))
 		return s.take(), nil
 	}
-	if in.Choices == nil && isNull(in.Usage) && (in.Object == "error" || !isNull(in.Extra["detail"]) || !isNull(in.Extra["message"])) {
+	if in.Choices == nil && !llm.IsSet(in.Usage) && (in.Object == "error" || llm.IsSet(in.Extra["detail"]) || llm.IsSet(in.Extra["message"])) {
 		s.fail(inbandError(data))
 		return s.take(), nil
 	}
@@ -269,7 +269,7 @@ func (s *streamDecoder) content(c *choiceState, in *chatChoice, m *chatMessage) 
 	if cs := decodeAnnotations(m.Annotations); cs != nil && c.last >= 0 {
 		s.emit(llm.Event{Kind: llm.EventDelta, Choice: c.index, Index: c.last, Citations: cs})
 	}
-	if x := (&chatMessage{ProviderFields: m.ProviderFields}); c.last >= 0 && !isNull(m.ProviderFields) {
+	if x := (&chatMessage{ProviderFields: m.ProviderFields}); c.last >= 0 && llm.IsSet(m.ProviderFields) {
 		probe := []llm.Part{{Kind: llm.KindText}}
 		if x.signText(probe); probe[0].Signature != "" {
 			s.emit(llm.Event{Kind: llm.EventDelta, Choice: c.index, Index: c.last, Signature: probe[0].Signature, SignedBy: llm.Gemini})
@@ -381,7 +381,7 @@ func (s *streamDecoder) reasoning(c *choiceState, m *chatMessage) {
 		}
 		s.thinkingBlock(c, &p, flat != "")
 	}
-	if !isNull(m.ReasoningDetails) {
+	if llm.IsSet(m.ReasoningDetails) {
 		s.reasoningDetails(c, m, flat != "")
 	}
 }

@@ -269,7 +269,7 @@ func finishes(choices []tappedChoice) bool {
 
 // failed tells whether an answer is an error instead.
 func (a *tapped) failed() bool {
-	return !isNull(a.Error) || a.Choices == nil && isNull(a.Usage) && (a.Object == "error" || a.Message > 0 && a.Data == 0 || a.Detail > 0)
+	return llm.IsSet(a.Error) || a.Choices == nil && !llm.IsSet(a.Usage) && (a.Object == "error" || a.Message > 0 && a.Data == 0 || a.Detail > 0)
 }
 
 // note takes id, model and usage.
@@ -335,7 +335,7 @@ func (t *tap) Body(body []byte) *llm.Error {
 		t.seen.Err = inbandError(body)
 		return t.seen.Err
 	}
-	if in.Choices == nil && in.Data == 0 && isNull(in.Usage) && in.ID == "" {
+	if in.Choices == nil && in.Data == 0 && !llm.IsSet(in.Usage) && in.ID == "" {
 		t.seen.Err = unread(body, nil)
 		return t.seen.Err
 	}

@@ -53,7 +53,7 @@ type serverTools struct {
 
 // decodeUsage reads a usage object; nil if there is none to read.
 func decodeUsage(raw jsontext.Value) *llm.Usage {
-	if isNull(raw) || raw.Kind() != '{' {
+	if !llm.IsSet(raw) || raw.Kind() != '{' {
 		return nil
 	}
 	var in chatUsage
