@@ -110,7 +110,10 @@ func (s *accounts) follow(ctx context.Context) (found followed, err error) {
 	}
 	if err == nil && len(ids[store.FleetModels]) > 0 {
 		found.models = true
-		s.fleet, err = s.store.Fleet().Models(ctx)
+		var models []fleet.Model
+		if models, err = s.store.Fleet().Models(ctx); err == nil {
+			s.fleet = models
+		}
 	}
 	if err != nil {
 		return found, fmt.Errorf("follow the changes: %w", err)

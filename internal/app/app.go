@@ -78,7 +78,7 @@ type App struct {
 	fleet      *fleet.Fleet
 	lisa       *lisa.API
 	containers func(name string) bool // inferenceContainers that can be run
-	running    running
+	hosted     hostedCalls
 	replicas   atomic.Int64 // alive on this database
 	limits     *limit.Limiter
 	open       *usage.Open // nil: there are no other replicas to tell of calls in flight
@@ -119,6 +119,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 		o.Now = time.Now
 	}
 	a := &App{o: o, log: o.Log, arrivals: newArrivals(), closing: make(chan struct{})}
+	a.hosted.a = a
 	defer func() {
 		if err != nil {
 			a.Close()

@@ -70,7 +70,7 @@ type meeting struct {
 
 // Heartbeat says that a replica is alive.
 func (m *meeting) Heartbeat(ctx context.Context, r cluster.Replica) error {
-	return m.SaveReplica(ctx, store.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, Journal: r.ID})
+	return m.SaveReplica(ctx, store.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, Journal: r.ID, State: r.State})
 }
 
 // Replicas lists the living and the dead.
@@ -82,7 +82,7 @@ func (m *meeting) Replicas(ctx context.Context) ([]cluster.Replica, error) {
 	out := make([]cluster.Replica, len(rows))
 	there := make(map[string]bool, len(rows))
 	for i, r := range rows {
-		out[i] = cluster.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen}
+		out[i] = cluster.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, State: r.State}
 		there[r.ID] = true
 	}
 	for id := range m.last {
@@ -118,7 +118,7 @@ func (a *App) join() *cluster.Member {
 		Now: a.o.Now, Log: a.log, Books: a.keepBooks, Replicas: func(n int) { a.replicas.Store(int64(n)) }}
 	if a.open != nil {
 		peers := peers{a: a}
-		o.Poll = peers.follow
+		o.Poll, o.State = peers.follow, a.hosted.state
 	}
 	return cluster.Join(o)
 }

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/config"
@@ -18,17 +16,6 @@ import (
 	"github.com/weir-gateway/weir/internal/proxy"
 	"github.com/weir-gateway/weir/internal/route"
 )
-
-// running counts the calls in flight of each model of the fleet, across reloads.
-type running struct{ models sync.Map } // id -> *atomic.Int64
-
-func (r *running) of(id string) *atomic.Int64 {
-	n, ok := r.models.Load(id)
-	if !ok {
-		n, _ = r.models.LoadOrStore(id, new(atomic.Int64))
-	}
-	return n.(*atomic.Int64)
-}
 
 const (
 	healthTimeout = 2 * time.Second
@@ -52,7 +39,7 @@ func (a *App) openFleet() error {
 	a.containers = local.Knows
 	a.fleet = fleet.New(fleet.Options{
 		Store: a.store.Fleet(), Hosts: hosts, DefaultHost: c.Host, Probe: a.firstCall, ProbeExternal: c.ProbeExternal,
-		Changed: a.tellChanged, Running: func(id string) int64 { return a.running.of(id).Load() }, Lead: a.leadsFleet,
+		Changed: a.tellChanged, Running: a.hosted.everywhere, Lead: a.leadsFleet,
 		Health: func(d *fleet.Definition) string { return healthPath(d, local) }, Now: a.o.Now, Log: a.log,
 		Deadlines: fleet.Deadlines{Create: c.Deadlines.Create, Start: c.Deadlines.Start, Update: c.Deadlines.Update, Drain: c.Deadlines.Drain, Delete: c.Deadlines.Delete},
 	})
@@ -197,7 +184,7 @@ func (a *App) fleetDeployment(cfg *config.Config, m *fleet.Model, url string) (*
 	if err != nil {
 		return nil, err
 	}
-	d.Groups, d.Running, d.Created = m.Groups, a.running.of(m.ModelID), m.Created/1000
+	d.Groups, d.Running, d.Created = m.Groups, a.hosted.here(m.ModelID), m.Created/1000
 	return d, nil
 }
 

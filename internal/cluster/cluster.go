@@ -15,8 +15,12 @@ import (
 type Replica struct {
 	ID      string // its journal's
 	Address string
-	Seen    int64 // Unix ms of its last heartbeat
+	Seen    int64  // Unix ms of its last heartbeat
+	State   string // what it tells the others of itself, see Options
 }
+
+// Alive reports whether a replica that was last heard of at seen counts as running; both in Unix ms.
+func Alive(seen, now int64) bool { return now-seen < expireAfter.Milliseconds() }
 
 // Store is the part of the database that replicas meet in. Times are Unix milliseconds.
 type Store interface {
@@ -50,6 +54,9 @@ type Options struct {
 	Log   *slog.Logger
 	// Poll is called five times a second: it follows what other replicas changed. nil: there are none.
 	Poll func(ctx context.Context) error
+	// State is asked after each poll what the others shall know of this replica, and whether they must know it at once; else they are told with
+	// the next heartbeat. nil: nothing.
+	State func() (text string, now bool)
 	// Books is called about once in two seconds on the one replica that holds the lease: it starts new budget windows.
 	Books func(ctx context.Context) error
 	// Replicas is called with the number of living ones whenever it was counted. It may be nil.
@@ -63,6 +70,7 @@ type Member struct {
 
 	begun []usage.Record // calls to publish, kept until the database has taken them
 	ended []string
+	news  bool // the others have to be told of the state
 }
 
 // Join makes a member. Nothing happens before Run.
@@ -100,6 +108,7 @@ func (m *Member) Run(ctx context.Context) {
 			m.try("follow the changes of other replicas", m.o.Poll(ctx))
 		}
 		m.publish(ctx)
+		m.tell(ctx)
 		if now := m.o.Now(); now.Sub(last) >= beatEvery {
 			last = now
 			m.beat(ctx)
@@ -122,28 +131,46 @@ func (m *Member) publish(ctx context.Context) {
 	}
 }
 
-// beat says that this replica is alive and, if it holds the lease, looks after the books and the dead.
-func (m *Member) beat(ctx context.Context) {
-	now := m.o.Now()
-	self := m.o.Self
-	self.Seen = now.UnixMilli()
-	if !m.try("heartbeat", m.o.Store.Heartbeat(ctx, self)) {
+// tell tells the others of this replica's state if that can't wait.
+func (m *Member) tell(ctx context.Context) {
+	if m.o.State == nil {
 		return
 	}
+	text, now := m.o.State()
+	m.o.Self.State, m.news = text, m.news || now
+	if m.news {
+		m.heartbeat(ctx)
+	}
+}
+
+func (m *Member) heartbeat(ctx context.Context) bool {
+	self := m.o.Self
+	self.Seen = m.o.Now().UnixMilli()
+	ok := m.try("heartbeat", m.o.Store.Heartbeat(ctx, self))
+	m.news = m.news && !ok
+	return ok
+}
+
+// beat says that this replica is alive and, if it holds the lease, looks after the books and the dead.
+func (m *Member) beat(ctx context.Context) {
+	if !m.heartbeat(ctx) {
+		return
+	}
+	now, self := m.o.Now(), m.o.Self.ID
 	replicas, err := m.o.Store.Replicas(ctx)
 	if !m.try("list the replicas", err) {
 		return
 	}
 	alive := 0
 	for _, r := range replicas {
-		if now.UnixMilli()-r.Seen < expireAfter.Milliseconds() {
+		if Alive(r.Seen, now.UnixMilli()) {
 			alive++
 		}
 	}
 	if m.o.Replicas != nil {
 		m.o.Replicas(max(alive, 1))
 	}
-	holds, err := m.o.Store.TryLease(ctx, "books", self.ID, now.UnixMilli(), now.Add(booksLease).UnixMilli())
+	holds, err := m.o.Store.TryLease(ctx, "books", self, now.UnixMilli(), now.Add(booksLease).UnixMilli())
 	if !m.try("take the lease of the books", err) || !holds {
 		return
 	}
@@ -151,7 +178,7 @@ func (m *Member) beat(ctx context.Context) {
 		m.try("keep the books", m.o.Books(ctx))
 	}
 	for _, r := range replicas {
-		if r.ID == self.ID || now.UnixMilli()-r.Seen < expireAfter.Milliseconds() {
+		if r.ID == self || Alive(r.Seen, now.UnixMilli()) {
 			continue
 		}
 		n, err := m.o.Store.ExpireReplica(ctx, r.ID, now.UnixMilli())

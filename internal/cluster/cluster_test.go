@@ -165,3 +165,52 @@ func TestMember(t *testing.T) {
 		}
 	})
 }
+
+// TestMember_state: what can't wait is told with the next poll, the rest with the next heartbeat, and nothing is lost while the database is
+// away.
+func TestMember_state(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := &shared{replicas: map[string]Replica{}, open: map[string]map[string]bool{}, expired: map[string]int{}}
+		var mu sync.Mutex
+		text, urgent := "", false
+		set := func(s string, now, down bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			db.mu.Lock()
+			defer db.mu.Unlock()
+			text, urgent, db.down = s, now, down
+		}
+		m := Join(Options{Self: Replica{ID: "r"}, Store: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), State: func() (string, bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			now := urgent
+			urgent = false
+			return text, now
+		}})
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { m.Run(ctx) })
+		f := func(after time.Duration, want string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			db.mu.Lock()
+			defer db.mu.Unlock()
+			if got := db.replicas["r"].State; got != want {
+				t.Errorf("told %q, want %q", got, want)
+			}
+		}
+		f(beatEvery+time.Millisecond, "") // from here on polls and heartbeats are a millisecond ago
+		set("one", true, false)
+		f(pollEvery, "one")
+		set("two", false, false)
+		f(pollEvery, "one")
+		f(beatEvery, "two")
+		set("three", true, true)
+		f(pollEvery, "two")
+		set("three", false, false)
+		f(pollEvery, "three")
+		stop()
+		running.Wait()
+	})
+}

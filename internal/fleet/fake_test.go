@@ -293,6 +293,8 @@ type world struct {
 	farm    *farm
 	now     time.Time
 	running map[string]int64
+	behind  bool  // a replica routes by what was stored before
+	unheard error // of other replicas
 	probe   error
 	probed  sync.Map // model and address of every server that answered a first call; models are looked at side by side
 }
@@ -313,7 +315,9 @@ func (w *world) start() {
 			}
 			return w.probe
 		},
-		Changed: func(context.Context) {}, Running: func(id string) int64 { return w.running[id] }, Lead: func(context.Context) bool { return true },
+		Changed: func(context.Context) {}, Running: func(_ context.Context, m *Model) (int64, bool, error) {
+			return w.running[m.ModelID], !w.behind, w.unheard
+		}, Lead: func(context.Context) bool { return true },
 		Health: func(*Definition) string { return "/health" }, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)})
 }
 

@@ -21,8 +21,9 @@ type Options struct {
 	ProbeExternal bool
 	// Changed is called after each change, and returns when this replica routes by it.
 	Changed func(ctx context.Context)
-	// Running is how many calls of a model are in flight here.
-	Running func(modelID string) int64
+	// Running is how many calls of a model are in flight, on all replicas. settled reports whether each of them routes by what is stored of the
+	// model: there will be no further calls that go by what was before.
+	Running func(ctx context.Context, m *Model) (calls int64, settled bool, err error)
 	// Lead reports whether this replica holds the lease of the fleet, prolonging it.
 	Lead func(ctx context.Context) bool
 	// Health is the path that tells that a server of a model is up.

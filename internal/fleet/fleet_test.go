@@ -177,6 +177,52 @@ func TestDrain(t *testing.T) {
 	w.update("m", Update{Enabled: &no})
 	w.run(3 * time.Minute)
 	w.is("m", Stopped)
+	// Nothing runs, as far as is known: a replica that has not taken it in yet may still begin a call.
+	for _, unknown := range []struct {
+		behind  bool
+		unheard error
+	}{{behind: true}, {unheard: errors.New("the database does not answer")}} {
+		w.running["m"], w.behind, w.unheard = 0, false, nil
+		w.update("m", Update{Enabled: &yes})
+		w.run(2 * time.Second)
+		w.is("m", InService)
+		w.behind, w.unheard = unknown.behind, unknown.unheard
+		w.update("m", Update{Enabled: &no})
+		w.run(time.Minute)
+		if w.is("m", Stopping); len(w.farm.ready("m")) != 1 {
+			t.Errorf("%+v: its servers are gone before all replicas were heard of", unknown)
+		}
+		w.run(3 * time.Minute)
+		w.is("m", Stopped)
+	}
+}
+
+// TestScaling_unknown: where the load of all replicas is not known, the number of servers stays.
+func TestScaling_unknown(t *testing.T) {
+	w := newWorld(t)
+	w.create(hostedModel("m", 1, 3))
+	w.running["m"] = 25
+	w.run(time.Minute)
+	w.running["m"], w.unheard = 0, errors.New("the database does not answer")
+	w.run(10 * time.Minute)
+	if m := w.is("m", InService); len(m.Replicas) != 3 {
+		t.Errorf("%d servers, want 3", len(m.Replicas))
+	}
+}
+
+// TestDelete_external: a model without servers of ours is gone at once, whatever runs: its calls need nothing that goes.
+func TestDelete_external(t *testing.T) {
+	w := newWorld(t)
+	w.create(Definition{ModelID: "e", ModelName: "demo/demo", Type: "textgen"})
+	w.run(time.Second)
+	w.is("e", InService)
+	w.running["e"], w.behind = 1, true
+	if _, err := w.f.Delete(t.Context(), "e"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store.Model(t.Context(), "e"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after the delete: %v", err)
+	}
 }
 
 // TestDelete: it is bounded, may be asked for again, and leaves nothing.

@@ -208,15 +208,18 @@ const (
 	phaseDown  = "down"
 )
 
-// down takes a model out of routing, lets its calls finish, and takes its servers away. done is true when they are gone.
+// down takes a model out of routing, lets its calls finish on all replicas, and takes its servers away. done is true when they are gone. The
+// calls of an external model need nothing that goes.
 func (f *Fleet) down(ctx context.Context, m *Model) (done bool, err error) {
 	if m.Phase == "" {
 		m.Phase, m.PhaseAt, m.Replicas = phaseDrain, f.o.Now().UnixMilli(), nil
 		return false, f.set(ctx, m, m.Status, m.Reason)
 	}
 	if m.Phase == phaseDrain {
-		if f.o.Running(m.ModelID) > 0 && !f.late(m, f.o.Deadlines.Drain) {
-			return false, nil
+		if m.Hosted() && !f.late(m, f.o.Deadlines.Drain) {
+			if calls, settled, err := f.o.Running(ctx, m); calls > 0 || !settled || err != nil {
+				return false, err
+			}
 		}
 		m.Phase, m.PhaseAt, m.Desired = phaseDown, f.o.Now().UnixMilli(), 0
 		if err := f.set(ctx, m, m.Status, m.Reason); err != nil {
@@ -274,7 +277,11 @@ func (f *Fleet) keep(ctx context.Context, m *Model) (time.Duration, error) {
 		m.ScheduleState.LastAction = "STOP"
 		return 0, f.set(ctx, m, Stopping, "stopped by its schedule")
 	}
-	if n := f.wanted(m); n != m.Desired {
+	calls, _, err := f.o.Running(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	if n := f.wanted(m, calls); n != m.Desired {
 		m.Desired = n
 		if err := f.set(ctx, m, InService, m.Reason); err != nil {
 			return 0, err

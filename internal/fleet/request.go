@@ -103,7 +103,7 @@ func (f *Fleet) Delete(ctx context.Context, id string) (*Model, error) {
 		return nil, err
 	}
 	if !m.Hosted() {
-		for f.o.Running(id) == 0 {
+		for {
 			if _, err := f.Reconcile(ctx, m); err != nil && !errors.Is(err, ErrConflict) {
 				return m, nil // the loop goes on from here
 			}

@@ -27,16 +27,15 @@ func (f *Fleet) started(m *Model) {
 	f.scale[m.ModelID] = &scaling{changed: f.o.Now()}
 }
 
-// wanted is how many servers a model should have now: enough that each has no more calls in flight than the target, within its limits. More
-// come after the warm-up of those that came last, fewer one at a time after the cooldown.
-func (f *Fleet) wanted(m *Model) int64 {
+// wanted is how many servers a model with so many calls in flight should have now: enough that each has no more of them than the target, within
+// its limits. More come after the warm-up of those that came last, fewer one at a time after the cooldown.
+func (f *Fleet) wanted(m *Model, calls int64) int64 {
 	a := m.AutoScaling
 	now, n := f.o.Now(), min(max(m.Desired, a.MinCapacity), a.MaxCapacity)
 	if a.Metric.TargetValue <= 0 {
 		return n
 	}
-	load := f.o.Running(m.ModelID)
-	need := min(max((load+a.Metric.TargetValue-1)/a.Metric.TargetValue, a.MinCapacity), a.MaxCapacity)
+	need := min(max((calls+a.Metric.TargetValue-1)/a.Metric.TargetValue, a.MinCapacity), a.MaxCapacity)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.scale[m.ModelID]

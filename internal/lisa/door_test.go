@@ -80,7 +80,7 @@ func newDoor(t *testing.T) *door {
 	now := func() time.Time { return d.now }
 	d.fleet = fleet.New(fleet.Options{Store: st.Fleet(), Hosts: map[string]fleet.Host{"process": d.host}, DefaultHost: "process",
 		Probe:   func(context.Context, *fleet.Model, string) error { return nil },
-		Changed: func(context.Context) {}, Running: func(string) int64 { return d.running },
+		Changed: func(context.Context) {}, Running: func(context.Context, *fleet.Model) (int64, bool, error) { return d.running, true, nil },
 		Lead: func(context.Context) bool { return true }, Health: func(*fleet.Definition) string { return "/health" }, Now: now})
 	people := map[string]*auth.Principal{"admin": {UserID: "admin", Admin: true}, "tea": {UserID: "tea"}, "coffee": {UserID: "coffee"}}
 	identify := func(r *http.Request) (*auth.Principal, *llm.Error) {

@@ -152,11 +152,23 @@ func (c *call) choose() *llm.Error {
 	if !c.serves() {
 		return llm.Invalid("model", "model %s (deployment %s, provider %s) does not serve %s", c.model, c.target.ID, c.target.Upstream.Provider, c.op)
 	}
-	if c.target.Running != nil {
-		c.target.Running.Add(1)
-		c.running = c.target.Running
+	if c.target.Running != nil && !c.enter() {
+		return c.choose()
 	}
 	return nil
+}
+
+// enter counts the call among those of its hosted model, if the routes by which it was found are still in force. Who takes a model out of
+// service changes the routes first and then waits until no call is counted; one that came by older routes looks again.
+func (c *call) enter() bool {
+	c.target.Running.Add(1)
+	if now := c.p.snap.Load(); now != c.snap {
+		c.target.Running.Add(-1)
+		c.snap = now
+		return false
+	}
+	c.running = c.target.Running
+	return true
 }
 
 // open reports whether a deployment is for the principal: not of another team, nor for groups that they are in none of.

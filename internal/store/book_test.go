@@ -308,13 +308,13 @@ func testLeases(t *testing.T, address string) {
 		}
 		f("c", 32, 33, holder == "b")
 	}
-	for _, r := range []store.Replica{{"r2", "x", "j2", 1}, {"r1", "y", "j1", 2}, {"r2", "x", "j2", 3}} {
+	for _, r := range []store.Replica{{"r2", "x", "j2", 1, ""}, {"r1", "y", "j1", 2, "idle"}, {"r2", "x", "j2", 3, "busy"}} {
 		if err := s.SaveReplica(ctx, r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := s.Replicas(ctx)
-	if d := cmp.Diff([]store.Replica{{"r1", "y", "j1", 2}, {"r2", "x", "j2", 3}}, got); d != "" || err != nil {
+	if d := cmp.Diff([]store.Replica{{"r1", "y", "j1", 2, "idle"}, {"r2", "x", "j2", 3, "busy"}}, got); d != "" || err != nil {
 		t.Error(d, err)
 	}
 	if err := s.DeleteReplica(ctx, "r1"); err != nil {

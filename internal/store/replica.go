@@ -21,12 +21,14 @@ type Replica struct {
 	Address string
 	Journal string // its journal's id
 	Seen    int64
+	State   string // what it tells the others of itself
 }
 
 // SaveReplica notes that a replica runs.
 func (s *Store) SaveReplica(ctx context.Context, r Replica) error {
-	_, err := s.write.ExecContext(ctx, `INSERT INTO replicas (id, address, journal, seen) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (id) DO UPDATE SET address = excluded.address, journal = excluded.journal, seen = excluded.seen`, r.ID, r.Address, r.Journal, r.Seen)
+	_, err := s.write.ExecContext(ctx, `INSERT INTO replicas (id, address, journal, seen, state) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (id) DO UPDATE SET address = excluded.address, journal = excluded.journal, seen = excluded.seen, state = excluded.state`,
+		r.ID, r.Address, r.Journal, r.Seen, r.State)
 	if err != nil {
 		return fmt.Errorf("save replica %s: %w", r.ID, err)
 	}
@@ -35,7 +37,7 @@ func (s *Store) SaveReplica(ctx context.Context, r Replica) error {
 
 // Replicas lists all, by id.
 func (s *Store) Replicas(ctx context.Context) ([]Replica, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id, address, journal, seen FROM replicas ORDER BY id`)
+	rows, err := s.read.QueryContext(ctx, `SELECT id, address, journal, seen, state FROM replicas ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("list replicas: %w", err)
 	}
@@ -43,7 +45,7 @@ func (s *Store) Replicas(ctx context.Context) ([]Replica, error) {
 	var out []Replica
 	for rows.Next() {
 		var r Replica
-		if err := rows.Scan(&r.ID, &r.Address, &r.Journal, &r.Seen); err != nil {
+		if err := rows.Scan(&r.ID, &r.Address, &r.Journal, &r.Seen, &r.State); err != nil {
 			return nil, fmt.Errorf("list replicas: %w", err)
 		}
 		out = append(out, r)

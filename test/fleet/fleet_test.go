@@ -3,6 +3,7 @@ package fleet
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -130,6 +131,51 @@ func TestEnds(t *testing.T) {
 	})
 	if left := hosttest.Processes(t, dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestLate holds that a call which began before its model was stopped, and says only then which one it wants, finds it stopped.
+func TestLate(t *testing.T) {
+	g := gwtest.Start(t, config(t))
+	ok(t, g.Post(t, "/api/models", definition("tiny", "mock", "")))
+	awaits(t, g, "tiny", "InService")
+	body, rest := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL+"/v1/chat/completions", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+gwtest.MasterKey)
+	type answer struct {
+		status int
+		text   string
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		var a answer
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			b, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			a = answer{resp.StatusCode, string(b)}
+		}
+		answered <- a
+	}()
+	if _, err := io.WriteString(rest, `{"model":"tiny",`); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(string(g.Get(t, "/metrics").Body), "weir_requests_in_flight 1\n"); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the call did not begin")
+		}
+	}
+	ok(t, g.Do(t, http.MethodPut, "/api/models/tiny", `{"enabled":false}`))
+	awaits(t, g, "tiny", "Stopped")
+	if _, err := io.WriteString(rest, `"messages":[{"role":"user","content":"hello"}]}`); err != nil {
+		t.Fatal(err)
+	}
+	_ = rest.Close()
+	if a := <-answered; a.status != http.StatusNotFound || !strings.Contains(a.text, "its status is Stopped") {
+		t.Errorf("%d %s", a.status, a.text)
 	}
 }
 
