@@ -133,6 +133,7 @@ type farm struct {
 	broken  map[string]string
 	made    int
 	ensured map[string]Spec
+	scaled  map[string]int64 // how many servers the farm itself wants of a model; absent: it leaves the number to the fleet
 	// between is called between two changes of an Ensure, where a gateway may die.
 	between func()
 }
@@ -148,7 +149,7 @@ type plant struct {
 }
 
 func newFarm(now func() time.Time) *farm {
-	return &farm{now: now, models: map[string]*plot{}, broken: map[string]string{}, ensured: map[string]Spec{}, between: func() {}}
+	return &farm{now: now, models: map[string]*plot{}, broken: map[string]string{}, ensured: map[string]Spec{}, scaled: map[string]int64{}, between: func() {}}
 }
 
 // tidy takes away what is gone.
@@ -168,9 +169,16 @@ func (h *farm) up(s *plant) bool { return s.gone.IsZero() && !h.now().Before(s.r
 func (h *farm) Ensure(_ context.Context, spec Spec) (Observed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	before := h.ensured[spec.ModelID].Replicas
 	h.ensured[spec.ModelID] = spec
 	if h.down {
 		return Observed{}, errHost
+	}
+	if n, ok := h.scaled[spec.ModelID]; ok && spec.Replicas > 0 {
+		if spec.Replicas == before {
+			spec.Replicas = n
+		}
+		h.scaled[spec.ModelID] = spec.Replicas
 	}
 	p := h.models[spec.ModelID]
 	if p == nil {
@@ -179,6 +187,9 @@ func (h *farm) Ensure(_ context.Context, spec Spec) (Observed, error) {
 	}
 	h.tidy(p)
 	out := Observed{Generation: spec.Generation}
+	if _, ok := h.scaled[spec.ModelID]; ok {
+		out.Scaled = spec.Replicas
+	}
 	if spec.Replicas > 0 {
 		out.Failure = h.broken[spec.ModelID]
 	}

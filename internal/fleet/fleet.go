@@ -221,6 +221,9 @@ func (f *Fleet) set(ctx context.Context, m *Model, to Status, reason string) err
 		m.Phase, m.PhaseAt = "", now
 	}
 	m.Status, m.Reason, m.Updated = to, reason, now
+	if m.Desired == 0 {
+		m.Scaled = 0
+	}
 	return f.tell(ctx, func() error { return f.o.Store.Put(ctx, m, events...) })
 }
 

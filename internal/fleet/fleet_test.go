@@ -46,6 +46,46 @@ func TestScaling(t *testing.T) {
 	servers(1)
 }
 
+// TestScaling_host: where the host scales by itself, neither load nor time makes the fleet ask for another number; starts, stops and changed
+// limits do.
+func TestScaling_host(t *testing.T) {
+	w := newWorld(t)
+	w.farm.scaled["m"] = 1
+	f := func(what string, asked, servers int64) {
+		t.Helper()
+		w.run(5 * time.Minute)
+		m := w.is("m", InService)
+		if got := w.farm.ensured["m"].Replicas; got != asked || int64(len(w.farm.ready("m"))) != servers || int64(len(m.Replicas)) != servers || m.Scaled != servers || m.Reason != "" {
+			t.Errorf("%s: the host was asked for %d and has %d servers; the model has %d of %d (%s); want %d and %d", what, got, len(w.farm.ready("m")), len(m.Replicas), m.Scaled, m.Reason, asked, servers)
+		}
+	}
+	w.create(hostedModel("m", 1, 5))
+	f("made", 1, 1)
+	w.farm.scaled["m"] = 3
+	f("the host wants more", 1, 3)
+	w.running["m"] = 1000
+	f("many calls", 1, 3)
+	w.farm.scaled["m"] = 2
+	f("the host wants fewer", 1, 2)
+	least := int64(4)
+	w.update("m", Update{Scaling: &ScalingUpdate{Min: &least}})
+	f("other limits", 4, 4)
+	w.running["m"] = 0
+	w.farm.scaled["m"] = 5
+	f("the host wants more again", 4, 5)
+	w.start()
+	f("another life of the gateway", 4, 5)
+	on := false
+	w.update("m", Update{Enabled: &on})
+	w.run(5 * time.Minute)
+	if m := w.is("m", Stopped); len(w.farm.ready("m")) != 0 || m.Scaled != 0 {
+		t.Errorf("stopped: %d servers, %d wanted", len(w.farm.ready("m")), m.Scaled)
+	}
+	on = true
+	w.update("m", Update{Enabled: &on})
+	f("started", 4, 4)
+}
+
 func TestUpdate_capacity(t *testing.T) {
 	w := newWorld(t)
 	w.create(hostedModel("m", 1, 4))

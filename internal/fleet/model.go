@@ -4,6 +4,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -159,6 +160,7 @@ type Model struct {
 	Observed   int64 `json:"observed"`
 	// Desired is how many servers there should be now, between the limits of AutoScaling; 0 while stopped.
 	Desired  int64    `json:"desired"`
+	Scaled   int64    `json:"scaled,omitzero"`   // how many there should be by the host's own scaling, which then counts; 0: it has none
 	APIKey   string   `json:"api_key,omitzero"`  // sealed
 	Replicas []string `json:"replicas,omitzero"` // addresses of servers that answered
 	Phase    string   `json:"phase,omitzero"`    // what the reconciler is at
@@ -169,6 +171,9 @@ type Model struct {
 
 	ScheduleState ScheduleState `json:"schedule_state,omitzero"`
 }
+
+// Size is how many servers there should be now: as many as the host's own scaling wants, where it has one, else as were asked for.
+func (m *Model) Size() int64 { return cmp.Or(m.Scaled, m.Desired) }
 
 // ScheduleState is what became of a model's schedule.
 type ScheduleState struct {
@@ -206,7 +211,7 @@ type Store interface {
 type Spec struct {
 	Definition
 	Generation int64
-	Replicas   int64 // wanted now
+	Replicas   int64 // wanted now; a host that scales by itself takes it as where to begin whenever it is another
 	// Health is the path that answers 200 once a server is ready.
 	Health string
 }
@@ -215,6 +220,9 @@ type Spec struct {
 type Observed struct {
 	Generation int64    // of the servers that run
 	Servers    []Server // all there are, ready or not
+	// Scaled is how many servers there should be by the host's own scaling, which follows the model's metric between its limits; 0: the host
+	// leaves the number to the fleet.
+	Scaled int64
 	// Failure is set when it cannot come about without a change: the host's own words. The reconciler then gives up.
 	Failure string
 }

@@ -88,7 +88,7 @@ func (f *Fleet) raise(ctx context.Context, m *Model) (time.Duration, error) {
 		return 0, f.giveUp(ctx, m, seen.Failure)
 	}
 	ready := readyServers(seen, m.Generation)
-	if int64(len(ready)) >= m.Desired {
+	if int64(len(ready)) >= m.Size() {
 		err := f.o.Probe(ctx, m, ready[0])
 		if err == nil {
 			m.Replicas, m.Observed = ready, m.Generation
@@ -103,9 +103,9 @@ func (f *Fleet) raise(ctx context.Context, m *Model) (time.Duration, error) {
 		return pollMoving, f.note(ctx, m, "healthy; the first call failed: "+err.Error())
 	}
 	if f.late(m, deadline) {
-		return 0, f.giveUp(ctx, m, fmt.Sprintf("%d of %d servers ready after %v", len(ready), m.Desired, deadline))
+		return 0, f.giveUp(ctx, m, fmt.Sprintf("%d of %d servers ready after %v", len(ready), m.Size(), deadline))
 	}
-	return pollMoving, f.note(ctx, m, fmt.Sprintf("%d of %d servers ready", len(ready), m.Desired))
+	return pollMoving, f.note(ctx, m, fmt.Sprintf("%d of %d servers ready", len(ready), m.Size()))
 }
 
 // giveUp ends an attempt: a new model is Failed, one that was started goes back to Stopped (contract lisa.md A.2.4). Its servers go either way.
@@ -137,7 +137,11 @@ func (f *Fleet) ensure(ctx context.Context, m *Model) (Observed, error) {
 	if err != nil {
 		return Observed{}, err
 	}
-	return h.Ensure(ctx, Spec{Definition: m.Definition, Generation: m.Generation, Replicas: m.Desired, Health: f.o.Health(&m.Definition)})
+	seen, err := h.Ensure(ctx, Spec{Definition: m.Definition, Generation: m.Generation, Replicas: m.Desired, Health: f.o.Health(&m.Definition)})
+	if err == nil {
+		m.Scaled = seen.Scaled
+	}
+	return seen, err
 }
 
 // readyServers are the addresses of servers that answer, of one generation.
@@ -168,14 +172,14 @@ func (f *Fleet) update(ctx context.Context, m *Model) (time.Duration, error) {
 		return 0, f.set(ctx, m, Failed, seen.Failure)
 	}
 	ready := readyServers(seen, m.Generation)
-	if err == nil && int64(len(ready)) >= m.Desired {
+	if err == nil && int64(len(ready)) >= m.Size() {
 		m.Replicas, m.Observed = ready, m.Generation
 		return pollSettled, f.set(ctx, m, InService, "")
 	}
 	if late := f.late(m, f.o.Deadlines.Update); late && m.Observed == m.Generation && err == nil && len(ready) > 0 {
 		// The servers that are there serve as before; there are only not as many as wanted.
 		m.Replicas = ready
-		return pollSettled, f.set(ctx, m, InService, fmt.Sprintf("%d of %d servers ready after %v", len(ready), m.Desired, f.o.Deadlines.Update))
+		return pollSettled, f.set(ctx, m, InService, fmt.Sprintf("%d of %d servers ready after %v", len(ready), m.Size(), f.o.Deadlines.Update))
 	} else if late {
 		m.Replicas, m.Desired = nil, 0
 		return 0, f.set(ctx, m, Failed, fmt.Sprintf("the update was not up after %v", f.o.Deadlines.Update))
@@ -187,7 +191,7 @@ func (f *Fleet) update(ctx context.Context, m *Model) (time.Duration, error) {
 		m.Replicas = any
 		return pollMoving, f.set(ctx, m, Updating, m.Reason)
 	}
-	return pollMoving, f.note(ctx, m, fmt.Sprintf("%d of %d servers updated", len(ready), m.Desired))
+	return pollMoving, f.note(ctx, m, fmt.Sprintf("%d of %d servers updated", len(ready), m.Size()))
 }
 
 // readyAny are the addresses of servers that answer, old or new.
@@ -277,16 +281,19 @@ func (f *Fleet) keep(ctx context.Context, m *Model) (time.Duration, error) {
 		m.ScheduleState.LastAction = "STOP"
 		return 0, f.set(ctx, m, Stopping, "stopped by its schedule")
 	}
-	calls, _, err := f.o.Running(ctx, m)
-	if err != nil {
-		return 0, err
-	}
-	if n := f.wanted(m, calls); n != m.Desired {
-		m.Desired = n
-		if err := f.set(ctx, m, InService, m.Reason); err != nil {
+	if m.Scaled == 0 { // else it is the host's to follow the load
+		calls, _, err := f.o.Running(ctx, m)
+		if err != nil {
 			return 0, err
 		}
+		if n := f.wanted(m, calls); n != m.Desired {
+			m.Desired = n
+			if err := f.set(ctx, m, InService, m.Reason); err != nil {
+				return 0, err
+			}
+		}
 	}
+	scaled := m.Scaled
 	seen, err := f.ensure(ctx, m)
 	if err != nil {
 		return 0, err
@@ -298,14 +305,14 @@ func (f *Fleet) keep(ctx context.Context, m *Model) (time.Duration, error) {
 		return 0, f.set(ctx, m, Stopping, seen.Failure)
 	}
 	reason := seen.Failure
-	if reason == "" && int64(len(ready)) < m.Desired {
-		reason = fmt.Sprintf("%d of %d servers ready", len(ready), m.Desired)
+	if reason == "" && int64(len(ready)) < m.Size() {
+		reason = fmt.Sprintf("%d of %d servers ready", len(ready), m.Size())
 	}
-	if !slices.Equal(ready, m.Replicas) || reason != m.Reason {
+	if !slices.Equal(ready, m.Replicas) || reason != m.Reason || m.Scaled != scaled {
 		m.Replicas = ready
 		return pollMoving, f.set(ctx, m, InService, reason)
 	}
-	if int64(len(ready)) != m.Desired {
+	if int64(len(ready)) != m.Size() {
 		return pollMoving, nil
 	}
 	return pollSettled / 5, nil

@@ -42,7 +42,7 @@ func modelOf(m *fleet.Model) Model {
 	out := Model{AutoScaling: m.AutoScaling, ContainerConfig: m.ContainerConfig, Container: m.Container, InstanceType: m.InstanceType,
 		LoadBalancer: m.LoadBalancer, ModelID: m.ModelID, ModelName: m.ModelName, Description: m.Description, Type: m.Type, URL: m.URL,
 		Status: m.Status, Streaming: m.Streaming, Features: m.Features, Groups: m.Groups, Guardrails: m.Guardrails,
-		ContextWindow: m.ContextWindow, HostingType: m.HostingType, WakeOnRequest: m.WakeOnRequest, Desired: m.Desired, Ready: len(m.Replicas),
+		ContextWindow: m.ContextWindow, HostingType: m.HostingType, WakeOnRequest: m.WakeOnRequest, Desired: m.Size(), Ready: len(m.Replicas),
 		Created: moment(m.Created), Updated: moment(m.Updated)}
 	if m.Reason != "" {
 		out.Reason = &m.Reason

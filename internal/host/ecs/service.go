@@ -226,6 +226,9 @@ func (w *work) observe(ctx context.Context, spec fleet.Spec, svc *service, at *p
 	if svc == nil || spec.Replicas == 0 || svc.Status != statusActive {
 		return out, nil
 	}
+	if w.scales(spec) {
+		out.Scaled = svc.Desired
+	}
 	runs, err := w.generation(ctx, svc.Definition)
 	if err != nil {
 		return out, err

@@ -282,9 +282,9 @@ func TestMade(t *testing.T) {
 	if _, err := through.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(3)}); err != nil {
 		t.Fatal(err)
 	}
-	ensure()
-	if n := count(); n != 3 {
-		t.Errorf("the service scaled to 3 and was set to %d", n)
+	seen := ensure()
+	if n := count(); n != 3 || seen.Scaled != 3 {
+		t.Errorf("the service scaled to 3 and was set to %d, told as %d", n, seen.Scaled)
 	}
 	s.Replicas = 2 // until somebody wishes otherwise
 	ensure()
