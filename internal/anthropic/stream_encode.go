@@ -1,18 +1,17 @@
 package anthropic
 
 import (
-	"bytes"
-	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/weir-gateway/weir/internal/llm"
 )
 
 // NewStreamEncoder writes the events of one message, see llm.Served.
-func (messages) NewStreamEncoder(x *llm.Exchange) llm.StreamEncoder { return &streamEncoder{x: x} }
+func (messages) NewStreamEncoder(x *llm.Exchange) llm.StreamEncoder {
+	s := &streamEncoder{x: x}
+	s.blocks.Writer = s
+	return s
+}
 
-// streamEncoder puts events into Anthropic's order, in which one block is open at a time: what comes for another block meanwhile waits.
+// streamEncoder puts events into Anthropic's order, in which one block is open at a time.
 type streamEncoder struct {
 	writer
 	x       *llm.Exchange
@@ -22,32 +21,10 @@ type streamEncoder struct {
 	closed  bool
 	calls   bool
 	n       int // blocks started
-	cur     *outBlock
-	waiting []*outBlock // in the order of their starts
-	parts   []*outBlock // by part index, the closed ones too
+	blocks  llm.Blocks
 	usage   *llm.Usage
 	tier    string
-	stopped bool
 	stop    llm.Stop
-}
-
-// outBlock is one part on its way out.
-type outBlock struct {
-	part    llm.Part
-	at      int  // Anthropic's index, once open
-	opened  bool // content_block_start was written
-	stopped bool // its PartStop was seen
-	closed  bool // content_block_stop was written
-	// args is what a tool call has so far. A call whose arguments are not yet JSON stays open after its stop, since OpenAI's parallel
-	// calls interleave.
-	args []byte
-	// free: a custom tool's call, whose free text goes out as the only string of an object.
-	free bool
-	// What came while another block was open.
-	text      []byte
-	signature string
-	signedBy  llm.Dialect
-	citations []llm.Citation
 }
 
 // Encode writes one event, see llm.StreamEncoder.
@@ -84,24 +61,12 @@ func (s *streamEncoder) content(e *llm.Event) {
 	case llm.EventPartStart:
 		s.partStart(e)
 	case llm.EventDelta:
-		if b := s.block(e.Index); b != nil {
-			s.delta(b, e)
-		}
+		s.blocks.Delta(e)
 	case llm.EventPartStop:
-		if b := s.block(e.Index); b != nil {
-			b.stopped = true
-			s.advance(false)
-		}
+		s.blocks.Stop(e.Index)
 	case llm.EventFinish:
-		s.stop, s.stopped = e.Stop, true
+		s.stop = e.Stop
 	}
-}
-
-func (s *streamEncoder) block(index int) *outBlock {
-	if index < 0 || index >= len(s.parts) {
-		return nil
-	}
-	return s.parts[index]
 }
 
 // frame opens an event and its data; done closes it.
@@ -163,133 +128,32 @@ func (s *streamEncoder) partStart(e *llm.Event) {
 	if !s.started {
 		s.start(&llm.Event{})
 	}
-	b := &outBlock{part: *e.Part}
-	switch b.part.Kind {
-	case llm.KindText, llm.KindRefusal, llm.KindReasoning:
-		b.text = append(b.text, b.part.Text...)
-		b.citations = b.part.Citations
-		b.signature, b.signedBy = b.part.Signature, b.part.SignedBy
+	switch e.Part.Kind {
 	case llm.KindToolCall:
-		if b.part.Call == nil {
-			b.part.Call = &llm.ToolCall{}
-		}
 		s.calls = true
-		if b.free = b.part.Call.Type != ""; b.free {
-			b.text = append(b.text, `{"input":"`...)
-		}
-		b.text = b.argument(b.text, b.part.Call.Arguments)
-		b.args = append(b.args, b.text...)
-	case llm.KindRedacted:
+	case llm.KindText, llm.KindRefusal, llm.KindReasoning, llm.KindRedacted:
 	case llm.KindNative:
-		if !s.own || len(b.part.Raw) == 0 {
-			b = nil
-		}
-	default:
-		b = nil
-	}
-	for len(s.parts) <= e.Index && e.Index < 1<<16 {
-		s.parts = append(s.parts, nil)
-	}
-	if e.Index < 0 || e.Index >= len(s.parts) {
-		return
-	}
-	s.parts[e.Index] = b
-	if b == nil {
-		return
-	}
-	s.waiting = append(s.waiting, b)
-	s.advance(false)
-}
-
-// argument appends a piece of a call's arguments as it goes out: free text stands inside a string.
-func (b *outBlock) argument(dst []byte, piece string) []byte {
-	if !b.free {
-		return append(dst, piece...)
-	}
-	quoted, err := jsontext.AppendQuote(nil, strings.ToValidUTF8(piece, "\uFFFD"))
-	if err != nil {
-		return dst
-	}
-	return append(dst, quoted[1:len(quoted)-1]...)
-}
-
-// advance closes the open block if nothing more can come for it and opens those that wait. With force, unfinished calls count as done.
-func (s *streamEncoder) advance(force bool) {
-	for {
-		if s.cur == nil {
-			if len(s.waiting) == 0 {
-				return
-			}
-			s.cur, s.waiting = s.waiting[0], s.waiting[1:]
-			s.flush(s.cur)
-		}
-		if !force && (!s.cur.stopped || !s.cur.complete()) {
+		if !s.own || len(e.Part.Raw) == 0 {
 			return
 		}
-		s.close(s.cur)
-		s.cur = nil
-	}
-}
-
-// complete says that a stopped block will not go on.
-func (b *outBlock) complete() bool {
-	if b.part.Kind != llm.KindToolCall || b.free {
-		return true
-	}
-	args := bytes.TrimSpace(b.args)
-	return bytes.HasSuffix(args, []byte{'}'}) && llm.Raw(args).IsValid()
-}
-
-func (s *streamEncoder) delta(b *outBlock, e *llm.Event) {
-	if b.part.Kind == llm.KindRedacted || b.part.Kind == llm.KindNative {
+	default:
 		return
 	}
-	if b.closed {
-		s.late(b, e)
-		return
-	}
-	if b.part.Kind == llm.KindToolCall {
-		n := len(b.text)
-		b.text = b.argument(b.text, e.Text)
-		b.args = append(b.args, b.text[n:]...)
-	} else {
-		b.text = append(b.text, e.Text...)
-	}
-	b.citations = append(b.citations[:len(b.citations):len(b.citations)], e.Citations...)
-	if e.Signature != "" {
-		b.signature, b.signedBy = e.Signature, e.SignedBy
-	}
-	if b == s.cur {
-		s.flush(b)
-		if b.stopped {
-			s.advance(false)
-		}
-	}
+	s.blocks.Start(e.Index, *e.Part)
 }
 
-// late carries what comes for a block already closed in a new block of the same kind; a finished tool call has nothing to add.
-func (s *streamEncoder) late(b *outBlock, e *llm.Event) {
-	if b.part.Kind == llm.KindToolCall || e.Text == "" && e.Signature == "" {
+// Flush writes what has come for the open block, see llm.BlockWriter. A text block begins with its first letter: an empty one, given back
+// by the client, would be refused.
+func (s *streamEncoder) Flush(b *llm.Block) {
+	textual := b.Part.Kind == llm.KindText || b.Part.Kind == llm.KindRefusal
+	if !b.Begun && textual && len(b.Text) == 0 {
 		return
 	}
-	more := &outBlock{part: llm.Part{Kind: b.part.Kind}, stopped: true, text: []byte(e.Text), citations: e.Citations,
-		signature: e.Signature, signedBy: e.SignedBy}
-	s.waiting = append(s.waiting, more)
-	s.advance(false)
-}
-
-// flush writes what has come for the open block. A text block begins with its first letter: an empty one, given back by the client,
-// would be refused.
-func (s *streamEncoder) flush(b *outBlock) {
-	textual := b.part.Kind == llm.KindText || b.part.Kind == llm.KindRefusal
-	if !b.opened && textual && len(b.text) == 0 {
-		return
-	}
-	if !b.opened {
+	if !b.Begun {
 		s.open(b)
 	}
-	if len(b.text) > 0 {
-		switch b.part.Kind {
+	if len(b.Text) > 0 {
+		switch b.Part.Kind {
 		case llm.KindReasoning:
 			s.text(b, "thinking_delta", "thinking")
 		case llm.KindToolCall:
@@ -297,20 +161,20 @@ func (s *streamEncoder) flush(b *outBlock) {
 		default:
 			s.text(b, "text_delta", "text")
 		}
-		b.text = b.text[:0]
+		b.Text = b.Text[:0]
 	}
-	if b.signature != "" {
-		if b.part.Kind == llm.KindReasoning {
+	if b.Signature != "" {
+		if b.Part.Kind == llm.KindReasoning {
 			s.head(b, "signature_delta")
-			s.str("signature", joinSignature(b.signature, b.signedBy))
+			s.str("signature", joinSignature(b.Signature, b.SignedBy))
 			s.writer.end('}')
 			s.done()
 		}
-		b.signature = ""
+		b.Signature = ""
 	}
 	if textual {
-		for i := range b.citations {
-			if c := &b.citations[i]; citable(c) || c.From == llm.Anthropic && len(c.Raw) > 0 {
+		for i := range b.Citations {
+			if c := &b.Citations[i]; citable(c) || c.From == llm.Anthropic && len(c.Raw) > 0 {
 				s.head(b, "citations_delta")
 				s.name("citation")
 				s.citation(c)
@@ -319,32 +183,32 @@ func (s *streamEncoder) flush(b *outBlock) {
 			}
 		}
 	}
-	b.citations = nil
+	b.Citations = nil
 }
 
-func (s *streamEncoder) head(b *outBlock, kind string) {
+func (s *streamEncoder) head(b *llm.Block, kind string) {
 	s.frame("content_block_delta")
-	s.int("index", int64(b.at))
+	s.int("index", int64(b.At))
 	s.object("delta")
 	s.str("type", kind)
 }
 
-func (s *streamEncoder) text(b *outBlock, kind, field string) {
+func (s *streamEncoder) text(b *llm.Block, kind, field string) {
 	s.head(b, kind)
 	s.name(field)
-	s.b = appendBytes(s.b, b.text)
+	s.b = appendBytes(s.b, b.Text)
 	s.writer.end('}')
 	s.done()
 }
 
-func (s *streamEncoder) open(b *outBlock) {
-	b.opened, b.at = true, s.n
+func (s *streamEncoder) open(b *llm.Block) {
+	b.Begun, b.At = true, s.n
 	s.n++
 	var input llm.Raw
 	s.frame("content_block_start")
-	s.int("index", int64(b.at))
+	s.int("index", int64(b.At))
 	s.name("content_block")
-	switch b.part.Kind {
+	switch b.Part.Kind {
 	case llm.KindReasoning:
 		s.object("")
 		s.str("type", "thinking")
@@ -353,25 +217,25 @@ func (s *streamEncoder) open(b *outBlock) {
 	case llm.KindRedacted:
 		s.object("")
 		s.str("type", "redacted_thinking")
-		s.str("data", joinSignature(b.part.Data, b.part.SignedBy))
+		s.str("data", joinSignature(b.Part.Data, b.Part.SignedBy))
 	case llm.KindToolCall:
 		s.object("")
 		s.str("type", "tool_use")
-		s.toolHead(b.part.Call, callID(s.x, b.at))
+		s.toolHead(b.Part.Call, callID(s.x, b.At))
 		s.object("input")
 		s.writer.end('}')
 	case llm.KindNative:
 		var start llm.Raw
-		start, input = splitInput(b.part.Raw)
+		start, input = splitInput(b.Part.Raw)
 		s.raw("", start)
 	default:
 		s.object("")
 		s.str("type", "text")
 		s.str("text", "")
 	}
-	if b.part.Kind != llm.KindNative {
+	if b.Part.Kind != llm.KindNative {
 		if s.own {
-			s.extra(b.part.Extra, nil)
+			s.extra(b.Part.Extra, nil)
 		}
 		s.writer.end('}')
 	}
@@ -380,9 +244,9 @@ func (s *streamEncoder) open(b *outBlock) {
 		s.ping()
 	}
 	if len(input) > 0 {
-		b.text = append(b.text[:0], input...)
+		b.Text = append(b.Text[:0], input...)
 		s.text(b, "input_json_delta", "partial_json")
-		b.text = nil
+		b.Text = nil
 	}
 }
 
@@ -396,19 +260,13 @@ func splitInput(raw llm.Raw) (start, input llm.Raw) {
 	return list.With("input", llm.Raw("{}")).Raw(), input
 }
 
-func (s *streamEncoder) close(b *outBlock) {
-	if b.free {
-		b.text = append(b.text, `"}`...)
-		s.flush(b)
+// Close writes the end of a block, see llm.BlockWriter.
+func (s *streamEncoder) Close(b *llm.Block) {
+	if b.Begun {
+		s.frame("content_block_stop")
+		s.int("index", int64(b.At))
+		s.done()
 	}
-	b.closed = true
-	if !b.opened {
-		return
-	}
-	s.frame("content_block_stop")
-	s.int("index", int64(b.at))
-	s.done()
-	b.part, b.args, b.text = llm.Part{Kind: b.part.Kind}, nil, nil
 }
 
 func (s *streamEncoder) end() {
@@ -416,7 +274,7 @@ func (s *streamEncoder) end() {
 		s.start(&llm.Event{})
 	}
 	s.closed = true
-	s.advance(true)
+	s.blocks.End()
 	s.frame("message_delta")
 	s.object("delta")
 	s.writer.stop(s.stop, s.own, s.calls)

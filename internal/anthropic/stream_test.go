@@ -145,6 +145,21 @@ func TestStreamEncoder_interleaved(t *testing.T) {
 	f([]llm.Event{{Kind: llm.EventPartStart, Choice: 1, Part: text}, {Kind: llm.EventDelta, Choice: 1, Text: "other"}})
 }
 
+// A call whose arguments are JSON, though no object, will not go on: the next one does not wait for the answer's end.
+func TestStreamEncoder_oddArguments(t *testing.T) {
+	enc := Messages.NewStreamEncoder(&llm.Exchange{})
+	var b []byte
+	for _, e := range []llm.Event{
+		{Kind: llm.EventPartStart, Part: call("a", "f")}, {Kind: llm.EventDelta, Text: "[]"}, {Kind: llm.EventPartStop},
+		{Kind: llm.EventPartStart, Index: 1, Part: call("b", "g")},
+	} {
+		b = enc.Encode(b, &e)
+	}
+	if !strings.Contains(string(b), `"id":"b"`) {
+		t.Errorf("the second call waits: %s", b)
+	}
+}
+
 func TestStreamEncoder_error(t *testing.T) {
 	got, frames := encodeEvents(t, nil, []llm.Event{
 		{Kind: llm.EventStart, Start: &llm.Response{}},

@@ -8,10 +8,14 @@ import (
 )
 
 // NewStreamEncoder writes the events of one ConverseStream, see llm.Served.
-func (dialect) NewStreamEncoder(x *llm.Exchange) llm.StreamEncoder { return &streamEncoder{x: x} }
+func (dialect) NewStreamEncoder(x *llm.Exchange) llm.StreamEncoder {
+	s := &streamEncoder{x: x}
+	s.blocks.Writer = s
+	return s
+}
 
-// streamEncoder puts events into Bedrock's order: messageStart, then block after block, one open at a time (what comes for another block
-// meanwhile waits), messageStop and metadata. Where nobody told the usage, metadata has zeros: SDKs and programs rely on its being there.
+// streamEncoder puts events into Bedrock's order: messageStart, then block after block, one open at a time, messageStop and metadata. Where
+// nobody told the usage, metadata has zeros: SDKs and programs rely on its being there.
 type streamEncoder struct {
 	out     []byte // frames
 	w       writer // the payload being written
@@ -21,36 +25,12 @@ type streamEncoder struct {
 	closed  bool
 	calls   bool
 	n       int // blocks begun
-	cur     *outBlock
-	waiting []*outBlock // in the order of their starts
-	parts   []*outBlock // by part index, the closed ones too
+	blocks  llm.Blocks
 	usage   *llm.Usage
 	tier    string
 	extra   map[string]llm.Raw
 	stop    llm.Stop
 }
-
-// outBlock is one part on its way out.
-type outBlock struct {
-	part    llm.Part
-	at      int  // Bedrock's index, once open
-	opened  bool // it has an index
-	stopped bool // its PartStop was seen
-	closed  bool // contentBlockStop was written
-	// args is what a tool call has so far. A call whose arguments are not yet JSON stays open after its stop, since OpenAI's parallel
-	// calls interleave.
-	args []byte
-	// free: a custom tool's call, whose free text goes out as the only string of an object.
-	free bool
-	// What came and is not written.
-	text      []byte
-	signature string
-	signedBy  llm.Dialect
-	citations []llm.Citation
-}
-
-// maxParts bounds the parts of one answer.
-const maxParts = 1 << 16
 
 // Encode writes one event, see llm.StreamEncoder.
 func (s *streamEncoder) Encode(dst []byte, e *llm.Event) []byte {
@@ -91,24 +71,12 @@ func (s *streamEncoder) content(e *llm.Event) {
 	case llm.EventPartStart:
 		s.partStart(e)
 	case llm.EventDelta:
-		if b := s.block(e.Index); b != nil {
-			s.delta(b, e)
-		}
+		s.blocks.Delta(e)
 	case llm.EventPartStop:
-		if b := s.block(e.Index); b != nil {
-			b.stopped = true
-			s.advance(false)
-		}
+		s.blocks.Stop(e.Index)
 	case llm.EventFinish:
 		s.stop = e.Stop
 	}
-}
-
-func (s *streamEncoder) block(index int) *outBlock {
-	if index < 0 || index >= len(s.parts) {
-		return nil
-	}
-	return s.parts[index]
 }
 
 // event begins a payload; send closes and frames it.
@@ -133,186 +101,92 @@ func (s *streamEncoder) start() {
 }
 
 func (s *streamEncoder) partStart(e *llm.Event) {
-	if e.Part == nil || e.Index < 0 || e.Index >= maxParts {
+	if e.Part == nil {
 		return
 	}
 	s.start()
-	b := newBlock(e.Part, s.own)
-	for len(s.parts) <= e.Index {
-		s.parts = append(s.parts, nil)
+	if p, ok := streamable(*e.Part, s.own); ok {
+		s.calls = s.calls || p.Kind == llm.KindToolCall
+		s.blocks.Start(e.Index, p)
 	}
-	s.parts[e.Index] = b
-	if b == nil {
-		return
-	}
-	s.calls = s.calls || b.part.Kind == llm.KindToolCall
-	s.waiting = append(s.waiting, b)
-	s.advance(false)
 }
 
-// newBlock is nil for a part that Bedrock's streams have no block for.
-func newBlock(p *llm.Part, own bool) *outBlock {
-	b := &outBlock{part: *p}
+// streamable is the part in a form that Bedrock's streams have a block for; ok is false if there is none.
+func streamable(p llm.Part, own bool) (_ llm.Part, ok bool) {
 	switch p.Kind {
-	case llm.KindText, llm.KindRefusal, llm.KindReasoning:
-		b.text = append(b.text, p.Text...)
-		b.citations, b.signature, b.signedBy = p.Citations, p.Signature, p.SignedBy
+	case llm.KindText, llm.KindRefusal, llm.KindReasoning, llm.KindToolCall, llm.KindRedacted:
+		return p, true
 	case llm.KindJSON:
-		b.part.Kind = llm.KindText
-		b.text = append(b.text, p.Raw...)
-	case llm.KindToolCall:
-		if p.Call == nil {
-			b.part.Call = &llm.ToolCall{}
-		}
-		if b.free = b.part.Call.Type != ""; b.free {
-			b.text = append(b.text, `{"input":"`...)
-		}
-		b.text = b.argument(b.text, b.part.Call.Arguments)
-		b.args = append(b.args, b.text...)
-	case llm.KindRedacted:
-	case llm.KindAudio:
-		b.part.Kind = llm.KindText // no sound in streams: its words
+		return llm.Part{Kind: llm.KindText, Text: string(p.Raw)}, true
+	case llm.KindAudio: // no sound in streams: its words
+		words := llm.Part{Kind: llm.KindText}
 		if p.Media != nil {
-			b.text = append(b.text, p.Media.Transcript...)
+			words.Text = p.Media.Transcript
 		}
+		return words, true
 	case llm.KindImage:
 		if p.Media == nil {
-			return nil
+			return p, false
 		}
 		m := *p.Media
 		if mime, data, ok := splitDataURL(m.URL); ok {
 			m.MIME, m.Data, m.URL = mime, data, ""
 		}
-		b.part.Media = &m
-		if m.Data == "" && (!own || m.URL == "") || wordOf(llm.KindImage, &m) == "" {
-			return nil
-		}
+		p.Media = &m
+		return p, (m.Data != "" || own && m.URL != "") && wordOf(llm.KindImage, &m) != ""
 	case llm.KindNative:
-		if !own || llm.ObjectOf(p.Raw).Get("toolUse") == nil && llm.ObjectOf(p.Raw).Get("toolResult") == nil {
-			return nil
-		}
-	default:
-		return nil
+		o := llm.ObjectOf(p.Raw)
+		return p, own && (o.Get("toolUse") != nil || o.Get("toolResult") != nil)
 	}
-	return b
+	return p, false
 }
 
-// advance closes the open block if nothing more can come for it and opens those that wait. With force, unfinished calls count as done.
-func (s *streamEncoder) advance(force bool) {
-	for {
-		if s.cur == nil {
-			if len(s.waiting) == 0 {
-				return
-			}
-			s.cur, s.waiting = s.waiting[0], s.waiting[1:]
-			s.flush(s.cur)
-		}
-		if !force && (!s.cur.stopped || !s.cur.complete()) {
-			return
-		}
-		s.close(s.cur)
-		s.cur = nil
-	}
-}
-
-// argument appends a piece of a part's text as it goes out: a custom call's stands inside a string.
-func (b *outBlock) argument(dst []byte, piece string) []byte {
-	if !b.free {
-		return append(dst, piece...)
-	}
-	quoted := appendString(nil, piece)
-	return append(dst, quoted[1:len(quoted)-1]...)
-}
-
-// complete says that a stopped block will not go on.
-func (b *outBlock) complete() bool {
-	return b.part.Kind != llm.KindToolCall || b.free || llm.Raw(b.args).IsValid()
-}
-
-func (s *streamEncoder) delta(b *outBlock, e *llm.Event) {
-	switch b.part.Kind {
-	case llm.KindRedacted, llm.KindNative, llm.KindImage:
-		return
-	}
-	if b.closed {
-		s.late(b, e)
-		return
-	}
-	n := len(b.text)
-	b.text = b.argument(b.text, e.Text)
-	b.text = append(b.text, e.Transcript...)
-	if b.part.Kind == llm.KindToolCall {
-		b.args = append(b.args, b.text[n:]...)
-	}
-	b.citations = append(b.citations[:len(b.citations):len(b.citations)], e.Citations...)
-	if e.Signature != "" {
-		b.signature, b.signedBy = e.Signature, e.SignedBy
-	}
-	if b == s.cur {
-		s.flush(b)
-		if b.stopped {
-			s.advance(false)
-		}
-	}
-}
-
-// late carries what comes for a block already closed in a new block of the same kind; a finished tool call has nothing to add.
-func (s *streamEncoder) late(b *outBlock, e *llm.Event) {
-	if b.part.Kind == llm.KindToolCall || e.Text == "" && e.Signature == "" && e.Transcript == "" {
-		return
-	}
-	more := &outBlock{part: llm.Part{Kind: b.part.Kind}, stopped: true, text: []byte(e.Text + e.Transcript), citations: e.Citations,
-		signature: e.Signature, signedBy: e.SignedBy}
-	s.waiting = append(s.waiting, more)
-	s.advance(false)
-}
-
-// flush writes what has come for the open block. A block begins with its first content: an empty text, given back by the client, would be
-// refused.
-func (s *streamEncoder) flush(b *outBlock) {
-	switch b.part.Kind {
+// Flush writes what has come for the open block, see llm.BlockWriter. A block begins with its first content: an empty text, given back by
+// the client, would be refused.
+func (s *streamEncoder) Flush(b *llm.Block) {
+	switch b.Part.Kind {
 	case llm.KindToolCall:
-		if !b.opened {
+		if !b.Begun {
 			s.open(b)
 			s.blockStart(b, func(w *writer) {
 				w.object("toolUse")
-				w.str("toolUseId", callID(b.part.Call.ID, s.x, b.at))
-				w.str("name", b.part.Call.Name)
+				w.str("toolUseId", callID(b.Part.Call.ID, s.x, b.At))
+				w.str("name", b.Part.Call.Name)
 				w.end('}')
 			})
 		}
-		if len(b.text) > 0 {
-			s.blockDelta(b, func(w *writer) { w.object("toolUse"); w.bytes("input", b.text); w.end('}') })
+		if len(b.Text) > 0 {
+			s.blockDelta(b, func(w *writer) { w.object("toolUse"); w.bytes("input", b.Text); w.end('}') })
 		}
 	case llm.KindReasoning:
-		if len(b.text) > 0 {
-			s.reasoning(b, func(w *writer) { w.bytes("text", b.text) })
+		if len(b.Text) > 0 {
+			s.reasoning(b, func(w *writer) { w.bytes("text", b.Text) })
 		}
-		if b.signature != "" {
-			s.reasoning(b, func(w *writer) { w.str("signature", joinSignature(b.signature, b.signedBy)) })
-			b.signature = ""
+		if b.Signature != "" {
+			s.reasoning(b, func(w *writer) { w.str("signature", joinSignature(b.Signature, b.SignedBy)) })
+			b.Signature = ""
 		}
 	case llm.KindRedacted:
-		if !b.opened {
-			s.reasoning(b, func(w *writer) { w.str("redactedContent", joinRedacted(b.part.Data, b.part.SignedBy)) })
+		if !b.Begun {
+			s.reasoning(b, func(w *writer) { w.str("redactedContent", joinRedacted(b.Part.Data, b.Part.SignedBy)) })
 		}
 	case llm.KindImage, llm.KindNative:
-		if !b.opened {
+		if !b.Begun {
 			s.whole(b)
 		}
 	default:
 		// Bedrock tells the source before the words.
-		for i := range b.citations {
-			if c := &b.citations[i]; citable(c) {
+		for i := range b.Citations {
+			if c := &b.Citations[i]; citable(c) {
 				s.blockDelta(b, func(w *writer) { w.name("citation"); w.citation(c) })
 			}
 		}
-		b.citations = nil
-		if len(b.text) > 0 {
-			s.blockDelta(b, func(w *writer) { w.bytes("text", b.text) })
+		b.Citations = nil
+		if len(b.Text) > 0 {
+			s.blockDelta(b, func(w *writer) { w.bytes("text", b.Text) })
 		}
 	}
-	b.text = b.text[:0]
+	b.Text = b.Text[:0]
 }
 
 // bytes writes a string that is held as bytes.
@@ -321,40 +195,40 @@ func (w *writer) bytes(name string, v []byte) {
 	w.b, _ = jsontext.AppendQuote(w.b, v) // the error tells of bytes that are not UTF-8, which were replaced
 }
 
-func (s *streamEncoder) open(b *outBlock) {
-	if !b.opened {
-		b.opened, b.at = true, s.n
+func (s *streamEncoder) open(b *llm.Block) {
+	if !b.Begun {
+		b.Begun, b.At = true, s.n
 		s.n++
 	}
 }
 
-func (s *streamEncoder) blockStart(b *outBlock, body func(*writer)) {
+func (s *streamEncoder) blockStart(b *llm.Block, body func(*writer)) {
 	s.open(b)
 	s.event()
 	s.w.object("start")
 	body(&s.w)
 	s.w.end('}')
-	s.w.int("contentBlockIndex", int64(b.at))
+	s.w.int("contentBlockIndex", int64(b.At))
 	s.send("contentBlockStart")
 }
 
-func (s *streamEncoder) blockDelta(b *outBlock, body func(*writer)) {
+func (s *streamEncoder) blockDelta(b *llm.Block, body func(*writer)) {
 	s.open(b)
 	s.event()
 	s.w.object("delta")
 	body(&s.w)
 	s.w.end('}')
-	s.w.int("contentBlockIndex", int64(b.at))
+	s.w.int("contentBlockIndex", int64(b.At))
 	s.send("contentBlockDelta")
 }
 
-func (s *streamEncoder) reasoning(b *outBlock, body func(*writer)) {
+func (s *streamEncoder) reasoning(b *llm.Block, body func(*writer)) {
 	s.blockDelta(b, func(w *writer) { w.object("reasoningContent"); body(w); w.end('}') })
 }
 
 // whole writes a block that came at once: an image, or a call or result of a tool that the provider runs.
-func (s *streamEncoder) whole(b *outBlock) {
-	if m := b.part.Media; b.part.Kind == llm.KindImage {
+func (s *streamEncoder) whole(b *llm.Block) {
+	if m := b.Part.Media; b.Part.Kind == llm.KindImage {
 		word := wordOf(llm.KindImage, m)
 		s.blockStart(b, func(w *writer) { w.object("image"); w.str("format", word); w.end('}') })
 		s.blockDelta(b, func(w *writer) {
@@ -371,7 +245,7 @@ func (s *streamEncoder) whole(b *outBlock) {
 		})
 		return
 	}
-	o := llm.ObjectOf(b.part.Raw)
+	o := llm.ObjectOf(b.Part.Raw)
 	name, content := "toolUse", "input"
 	if o.Get(name) == nil {
 		name, content = "toolResult", "content"
@@ -388,28 +262,23 @@ func (s *streamEncoder) whole(b *outBlock) {
 	}
 }
 
-func (s *streamEncoder) close(b *outBlock) {
-	if b.free {
-		b.text = append(b.text, `"}`...)
-		s.flush(b)
+// Close writes the end of a block, see llm.BlockWriter.
+func (s *streamEncoder) Close(b *llm.Block) {
+	if b.NoArguments() {
+		b.Text = append(b.Text, "{}"...)
+		s.Flush(b)
 	}
-	b.closed = true
-	if b.part.Kind == llm.KindToolCall && len(b.args) == 0 {
-		b.text = append(b.text, "{}"...)
-		s.flush(b)
-	}
-	if b.opened {
+	if b.Begun {
 		s.event()
-		s.w.int("contentBlockIndex", int64(b.at))
+		s.w.int("contentBlockIndex", int64(b.At))
 		s.send("contentBlockStop")
 	}
-	b.part, b.args, b.text = llm.Part{Kind: b.part.Kind}, nil, nil
 }
 
 func (s *streamEncoder) end() {
 	s.closed = true
 	s.start()
-	s.advance(true)
+	s.blocks.End()
 	s.event()
 	s.w.str("stopReason", stopWord(s.stop, s.own, s.calls))
 	s.w.responseFields(s.stop, s.own)
