@@ -15,28 +15,70 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/weir-gateway/weir/internal/host/ecs/awstest"
+	"github.com/weir-gateway/weir/internal/mock"
 	"github.com/weir-gateway/weir/test/gwtest"
 )
 
+// place is where a model's servers run, and how the test sees them past the gateway.
+type place struct {
+	config string
+	env    []string      // of the gateway
+	model  string        // its definition
+	moves  time.Duration // about how long a wish takes to come about: the gateway is killed at any moment of it
+	alive  func() int
+	left   func(dataDir string) []string // what there is of the model, running or not
+}
+
 // TestKill holds that a gateway killed at any moment of a model's life goes on where it was: each time the model ends where it should be, and
-// in the end nothing of it is left.
+// whenever it is deleted nothing of it is left.
 func TestKill(t *testing.T) {
+	bin := gwtest.Build(t)
+	kill(t, place{config: config(t), model: definition("m", "mock", ""), moves: 700 * time.Millisecond, alive: func() int { return alive(t, bin) }, left: func(dataDir string) []string {
+		names, err := filepath.Glob(filepath.Join(dataDir, "fleet", "process", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}})
+}
+
+// TestKill_ecs is the same on Amazon ECS: moto's control plane and a simulation of its scheduler, which stand for whatever AWS is at when the
+// gateway dies.
+func TestKill_ecs(t *testing.T) {
+	c := awstest.New(t)
+	if c == nil {
+		return
+	}
+	endpoint, port := c.Serve(t, mock.New(mock.Options{}, nil))
+	yaml := fmt.Sprintf(`
+fleet:
+  host: ecs
+  ecs: {cluster: %s, region: %s, endpoint_url: %q, subnets: [%s], security_groups: [%s], load_balancer_arn: %q, listener_port: %d, models_bucket: weights, ami: ami-12345678, every: 0s}
+`, awstest.Cluster, awstest.Region, endpoint, strings.Join(c.Subnets, ", "), strings.Join(c.SecurityGroups, ", "), c.LoadBalancerARN, port)
+	const name = "weir-m-62c66a7a"
+	kill(t, place{config: yaml, env: []string{"AWS_ACCESS_KEY_ID=" + awstest.KeyID, "AWS_SECRET_ACCESS_KEY=" + awstest.Secret}, model: definition("m", "vllm", ""),
+		moves: 1500 * time.Millisecond, alive: func() int { return c.Running(name) }, left: func(string) []string { return c.Left(t, name) }})
+}
+
+// kill walks a model through its life, four times over, and kills the gateway after each wish.
+func kill(t *testing.T, at place) {
 	const kills = 20
 	dir := t.TempDir()
 	bin, file, data := gwtest.Build(t), filepath.Join(dir, "config.yaml"), filepath.Join(dir, "data")
-	if err := os.WriteFile(file, []byte(config(t)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(at.config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := gwtest.StartProgram(t, bin, file, data)
+	p := gwtest.StartProgram(t, bin, file, data, at.env...)
 	steps := []struct {
 		method, body, ends string
-		from               []string
+		servers            int
 	}{
-		{http.MethodPost, definition("m", "mock", ""), "InService", []string{""}},
-		{http.MethodPut, `{"enabled":false}`, "Stopped", []string{"InService"}},
-		{http.MethodPut, `{"enabled":true}`, "InService", []string{"Stopped"}},
-		{http.MethodPut, `{"autoScalingInstanceConfig":{"minCapacity":2}}`, "InService", []string{"InService"}},
-		{http.MethodDelete, "", "", []string{"InService"}},
+		{http.MethodPost, at.model, "InService", 1},
+		{http.MethodPut, `{"enabled":false}`, "Stopped", 0},
+		{http.MethodPut, `{"enabled":true}`, "InService", 1},
+		{http.MethodPut, `{"autoScalingInstanceConfig":{"minCapacity":2}}`, "InService", 2},
+		{http.MethodDelete, "", "", 0},
 	}
 	for n := range kills {
 		s := steps[n%len(steps)]
@@ -47,17 +89,19 @@ func TestKill(t *testing.T) {
 		if status, body := send(t, p, s.method, path, s.body); status != 200 {
 			t.Fatalf("step %d: %s %s: %d %s", n, s.method, s.body, status, body)
 		}
-		<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond) // any moment of what follows
+		<-time.After(rand.N(at.moves))
 		p.Stop(t, syscall.SIGKILL)
-		p = gwtest.StartProgram(t, bin, file, data)
+		p = gwtest.StartProgram(t, bin, file, data, at.env...)
 		settles(t, p, s.ends)
-		want := map[string]int{"": 0, "Stopped": 0, "InService": 1 + min(1, n%len(steps)/3)}[s.ends]
-		if got := alive(t, bin); got != want {
-			t.Errorf("step %d (%s %s): %d servers run, want %d\n%s", n, s.method, s.body, got, want, p.Log)
+		if got := at.alive(); got != s.servers {
+			t.Errorf("step %d (%s %s): %d servers run, want %d\n%s", n, s.method, s.body, got, s.servers, p.Log)
+		}
+		if left := at.left(data); (len(left) > 0) != (s.ends != "") {
+			t.Errorf("step %d: the model is %q, and there is of it: %q\n%s", n, s.ends, left, p.Log)
 		}
 	}
 	p.Stop(t, syscall.SIGTERM)
-	if n := alive(t, bin); n != 0 {
+	if n := at.alive(); n != 0 {
 		t.Errorf("%d servers are left of a deleted model", n)
 	}
 }

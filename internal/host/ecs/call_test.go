@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/weir-gateway/weir/internal/host/ecs/awstest"
 )
 
 // answering is a caller whose calls are answered by f.
@@ -48,7 +50,7 @@ func TestForm(t *testing.T) {
 func TestRefused(t *testing.T) {
 	f := func(to *api, status int, header http.Header, body string, want refusal) {
 		t.Helper()
-		h := answering(t, Options{Region: "eu-central-1", Credentials: staticKeys}, func(req *http.Request) (*http.Response, error) {
+		h := answering(t, Options{Region: "eu-central-1", Credentials: awstest.Keys}, func(req *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
 		})
 		got := (*refusal)(nil)

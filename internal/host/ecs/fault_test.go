@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/ecs/awstest"
 )
 
 // trouble stands between the host and AWS. Some calls are throttled, some never arrive, some are carried out and their answer is lost, and some
@@ -43,7 +44,7 @@ func throttled(req *http.Request, body []byte) *http.Response {
 	one := &reply{status: http.StatusBadRequest, header: http.Header{"Content-Type": {"text/xml"}}}
 	switch {
 	case req.Header.Get("X-Amz-Target") != "":
-		return answer(req, http.StatusBadRequest, map[string]string{"__type": "ThrottlingException", "message": "Rate exceeded"})
+		return awstest.Answer(req, http.StatusBadRequest, map[string]string{"__type": "ThrottlingException", "message": "Rate exceeded"})
 	case strings.Contains(string(body), "LaunchTemplate") || strings.Contains(string(body), "InstanceTypes"):
 		one.body = []byte(`<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>Request limit exceeded.</Message></Error></Errors></Response>`)
 	default:
@@ -53,10 +54,10 @@ func throttled(req *http.Request, body []byte) *http.Response {
 }
 
 func (f *trouble) RoundTrip(req *http.Request) (*http.Response, error) {
-	body := read(req.Body)
+	body := awstest.Read(req.Body)
 	req = req.Clone(req.Context())
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	op := operation(req, body)
+	op := awstest.Operation(req, body)
 	reads := strings.HasPrefix(op, "Describe") || strings.HasPrefix(op, "List") || strings.HasPrefix(op, "Get")
 	key := op + string(body)
 	f.mu.Lock()
@@ -78,7 +79,7 @@ func (f *trouble) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := &reply{status: resp.StatusCode, header: resp.Header, body: read(resp.Body), left: 2}
+	now := &reply{status: resp.StatusCode, header: resp.Header, body: awstest.Read(resp.Body), left: 2}
 	if reads {
 		f.mu.Lock()
 		f.earlier[key] = now
@@ -93,7 +94,7 @@ func (f *trouble) RoundTrip(req *http.Request) (*http.Response, error) {
 // TestTrouble walks models through their lives while calls fail and gateways die: it comes about all the same, a serving model never stops
 // serving, nothing is doubled, and nothing is left behind.
 func TestTrouble(t *testing.T) {
-	if startMoto(t) == "" {
+	if awstest.Start(t) == "" {
 		return
 	}
 	for seed := range uint64(4) {
@@ -104,7 +105,7 @@ func TestTrouble(t *testing.T) {
 func walk(t *testing.T, seed uint64) {
 	c := newCloud(t)
 	random := rand.New(rand.NewPCG(seed, 5))
-	f := &trouble{next: c.scheduler, rand: random, chance: 0.06, earlier: map[string]*reply{}, counts: map[string]int{}}
+	f := &trouble{next: c.Cloud, rand: random, chance: 0.06, earlier: map[string]*reply{}, counts: map[string]int{}}
 	if seed%2 == 1 {
 		c.o.LoadBalancerARN = ""
 	}
@@ -124,11 +125,11 @@ func walk(t *testing.T, seed uint64) {
 			if err == nil && seen.Failure != "" {
 				t.Fatalf("trouble that passes became a failure: %s", seen.Failure)
 			}
-			c.step()
-			if serving && c.healthy(name) == 0 {
+			c.Step()
+			if serving && c.Healthy(name) == 0 {
 				t.Fatalf("no server is healthy on the way to generation %d, %d servers", s.Generation, s.Replicas)
 			}
-			if n := c.running(name); n > 2*int(max(s.Replicas, 3)) {
+			if n := c.Running(name); n > 2*int(max(s.Replicas, 3)) {
 				t.Fatalf("%d tasks run", n)
 			}
 			ready := 0
@@ -137,7 +138,7 @@ func walk(t *testing.T, seed uint64) {
 					ready++
 				}
 			}
-			if err == nil && ready == int(s.Replicas) && len(seen.Servers) == ready && c.running(name) == ready {
+			if err == nil && ready == int(s.Replicas) && len(seen.Servers) == ready && c.Running(name) == ready {
 				return
 			}
 		}
@@ -160,7 +161,7 @@ func walk(t *testing.T, seed uint64) {
 				h = open()
 			}
 			gone, _ = h.Delete(t.Context(), "m") // an error is trouble, and passes
-			c.step()
+			c.Step()
 		}
 		// What a stale read hid may be left after one pass; the fleet's search for orphans finds it by List and deletes once more.
 		for range 3 {
@@ -168,10 +169,10 @@ func walk(t *testing.T, seed uint64) {
 				break
 			}
 			gone, _ = c.host.Delete(t.Context(), "m")
-			c.step()
+			c.Step()
 		}
-		if left := c.left(t, "m"); !gone || len(left) > 0 || c.running(name) > 0 {
-			t.Fatalf("deleted: %v; left behind: %q; %d tasks run; trouble: %v", gone, left, c.running(name), f.counts)
+		if left := c.left(t, "m"); !gone || len(left) > 0 || c.Running(name) > 0 {
+			t.Fatalf("deleted: %v; left behind: %q; %d tasks run; trouble: %v", gone, left, c.Running(name), f.counts)
 		}
 	}
 	for _, kind := range []string{"throttled", "cut", "lost", "stale"} {
@@ -185,7 +186,7 @@ func walk(t *testing.T, seed uint64) {
 func TestThrottled(t *testing.T) {
 	calls := 0
 	h, err := New(t.Context(), Options{Region: "eu-central-1", Cluster: "c", Subnets: []string{"s"}, SecurityGroups: []string{"g"}, EndpointURL: "http://127.0.0.1:1",
-		HTTP: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) { calls++; return throttled(req, nil), nil })}, Credentials: staticKeys, Now: timeZero})
+		HTTP: &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) { calls++; return throttled(req, nil), nil })}, Credentials: awstest.Keys, Now: timeZero})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/ecs/awstest"
 	"github.com/weir-gateway/weir/internal/host/hosttest"
 )
 
-// TestConformance runs the suite of every host against moto's control plane; tasks are simulated (see scheduler).
+// TestConformance runs the suite of every host against moto's control plane; tasks are simulated (see awstest).
 func TestConformance(t *testing.T) {
 	for _, kind := range []struct {
 		name string
@@ -17,7 +18,7 @@ func TestConformance(t *testing.T) {
 		{"fargate_own_balancer", func(o *Options) { o.Fargate, o.LoadBalancerARN, o.OwnScaling = true, "", true }},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
-			if startMoto(t) == "" {
+			if awstest.Start(t) == "" {
 				return
 			}
 			clouds := map[string]*cloud{}
@@ -42,10 +43,10 @@ func TestConformance(t *testing.T) {
 				Spec:    func(id string) fleet.Spec { return one(id, "vllm/vllm-openai:latest") },
 				Broken:  func(id string) fleet.Spec { return one(id, "broken") },
 				Words:   "CannotPullContainerError: pull access denied",
-				Settle:  func(t *testing.T) { of(t).step() },
-				Running: func(t *testing.T, id string) int { return of(t).running(of(t).host.nameOf(id)) },
+				Settle:  func(t *testing.T) { of(t).Step() },
+				Running: func(t *testing.T, id string) int { return of(t).Running(of(t).host.nameOf(id)) },
 				Left:    func(t *testing.T, id string) []string { return of(t).left(t, id) },
-				Kill:    func(t *testing.T, id string) { of(t).kill(of(t).host.nameOf(id)) },
+				Kill:    func(t *testing.T, id string) { of(t).Kill(of(t).host.nameOf(id)) },
 				Said:    "the model is loaded",
 			})
 		})

@@ -21,11 +21,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/ecs/awstest"
 )
 
 func offline(t *testing.T, o Options) *Host {
 	t.Helper()
-	o.Region, o.Cluster, o.Subnets, o.SecurityGroups, o.Credentials, o.HTTP = "eu-central-1", "models", []string{"s"}, []string{"g"}, staticKeys, http.DefaultClient
+	o.Region, o.Cluster, o.Subnets, o.SecurityGroups, o.Credentials, o.HTTP = "eu-central-1", "models", []string{"s"}, []string{"g"}, awstest.Keys, http.DefaultClient
 	h, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -168,19 +169,19 @@ func TestAsked(t *testing.T) {
 
 // TestMade reads back from moto what was made for a model on EC2 behind a shared load balancer.
 func TestMade(t *testing.T) {
-	if startMoto(t) == "" {
+	if awstest.Start(t) == "" {
 		return
 	}
 	c := newCloud(t)
 	h, ctx, s := c.open(t, nil), context.Background(), spec("m", "image")
-	through := official(h)
+	through := awstest.Official(h.cfg)
 	ensure := func() fleet.Observed {
 		t.Helper()
 		seen, err := h.Ensure(ctx, s)
 		if err != nil || seen.Failure != "" {
 			t.Fatalf("%+v, %v", seen, err)
 		}
-		c.step()
+		c.Step()
 		return seen
 	}
 	for range 4 {
@@ -190,7 +191,7 @@ func TestMade(t *testing.T) {
 	if seen := ensure(); len(seen.Servers) != 1 || !strings.HasSuffix(seen.Servers[0].URL, "/"+name) {
 		t.Errorf("seen %+v, want a server under the model's path", seen)
 	}
-	version, err := through.ec2.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &name, Versions: []string{"$Latest"}})
+	version, err := through.EC2.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: &name, Versions: []string{"$Latest"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,21 +201,21 @@ func TestMade(t *testing.T) {
 		*data.BlockDeviceMappings[0].Ebs.VolumeSize != 50 || *data.ImageId != "ami-12345678" || data.InstanceType != "g5.xlarge" || !strings.Contains(string(script), `echo "ECS_CLUSTER=models" >> /etc/ecs/ecs.config`) {
 		t.Errorf("launch template: %+v\n%s", data, script)
 	}
-	groups, err := through.asg.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	groups, err := through.ASG.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if g := groups.AutoScalingGroups[0]; *g.MinSize != 0 || *g.MaxSize != 4 || *g.DefaultCooldown != 60 {
 		t.Errorf("Auto Scaling group: %+v", g)
 	}
-	providers, err := through.ecs.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name}})
+	providers, err := through.ECS.DescribeCapacityProviders(ctx, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m := providers.CapacityProviders[0].AutoScalingGroupProvider.ManagedScaling; m.Status != types.ManagedScalingStatusEnabled || *m.InstanceWarmupPeriod != 120 {
 		t.Errorf("capacity provider: %+v; the warm-up is estimatedInstanceWarmup", m)
 	}
-	policies, err := through.scaling.DescribeScalingPolicies(ctx, &applicationautoscaling.DescribeScalingPoliciesInput{ServiceNamespace: astypes.ServiceNamespaceEcs, ResourceId: aws.String("service/models/" + name)})
+	policies, err := through.Scaling.DescribeScalingPolicies(ctx, &applicationautoscaling.DescribeScalingPoliciesInput{ServiceNamespace: astypes.ServiceNamespaceEcs, ResourceId: aws.String("service/models/" + name)})
 	if err != nil || len(policies.ScalingPolicies) != 1 {
 		t.Fatalf("scaling policies: %+v, %v", policies, err)
 	}
@@ -229,7 +230,7 @@ func TestMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := through.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &group.ARN})
+		out, err := through.ELB.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &group.ARN})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +249,7 @@ func TestMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := through.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: &at.ARN, HealthCheckPath: aws.String("/other")}); err != nil {
+	if _, err := through.ELB.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: &at.ARN, HealthCheckPath: aws.String("/other")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.work("m").removeRule(ctx); err != nil {
@@ -257,7 +258,7 @@ func TestMade(t *testing.T) {
 	if err := h.work("m").unfollow(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := through.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(9)}); err != nil {
+	if _, err := through.ECS.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(9)}); err != nil {
 		t.Fatal(err)
 	}
 	ensure()
@@ -279,7 +280,7 @@ func TestMade(t *testing.T) {
 		t.Errorf("%d tasks are desired, past the limit of 3", n)
 	}
 	// Within the limits the number is the metric's.
-	if _, err := through.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(3)}); err != nil {
+	if _, err := through.ECS.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &c.o.Cluster, Service: &name, DesiredCount: aws.Int32(3)}); err != nil {
 		t.Fatal(err)
 	}
 	seen := ensure()
@@ -295,7 +296,7 @@ func TestMade(t *testing.T) {
 
 // TestCached: within Every the answer is the last one, unless something else is asked for.
 func TestCached(t *testing.T) {
-	if startMoto(t) == "" {
+	if awstest.Start(t) == "" {
 		return
 	}
 	c := newCloud(t)
@@ -305,7 +306,7 @@ func TestCached(t *testing.T) {
 		if _, err := h.Ensure(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		c.step()
+		c.Step()
 	}
 	if seen, _ := h.Ensure(t.Context(), s); len(seen.Servers) != 0 {
 		t.Errorf("asked anew: %+v", seen)

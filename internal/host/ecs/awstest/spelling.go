@@ -1,4 +1,4 @@
-package ecs
+package awstest
 
 import (
 	"fmt"
@@ -47,7 +47,7 @@ var inputs = func() map[string]reflect.Type {
 
 // misspelled tells what a call says that AWS's own client would not.
 func misspelled(req *http.Request, body []byte) []string {
-	op := operation(req, body)
+	op := Operation(req, body)
 	input, ok := inputs[op]
 	if !ok {
 		return []string{"a call that nobody holds against AWS's own client: " + op}
@@ -71,7 +71,7 @@ func misspelled(req *http.Request, body []byte) []string {
 		return []string{err.Error()}
 	}
 	spell := lower
-	if strings.HasPrefix(target, scalingAPI.target) {
+	if strings.HasPrefix(target, "AnyScaleFrontendService.") {
 		spell = unchanged
 	}
 	return unlike(input, op, in, spell)

@@ -1,4 +1,4 @@
-package ecs
+package awstest
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 // answers are replaced by these; everything else is moto's. Instances are not simulated: every task finds room.
 type scheduler struct {
 	next http.RoundTripper
-	sdk  sdk
+	sdk  SDK
 
 	mu       sync.Mutex
 	services map[string]*simService
@@ -61,12 +61,12 @@ type simTask struct {
 	created, stopped  time.Time
 }
 
-func newScheduler(next http.RoundTripper, sdk sdk) *scheduler {
+func newScheduler(next http.RoundTripper, sdk SDK) *scheduler {
 	return &scheduler{next: next, sdk: sdk, services: map[string]*simService{}, images: map[string]string{}}
 }
 
-// operation names a call of AWS: service's own name for it.
-func operation(req *http.Request, body []byte) string {
+// Operation names a call of AWS: service's own name for it.
+func Operation(req *http.Request, body []byte) string {
 	if target := req.Header.Get("X-Amz-Target"); target != "" {
 		return target[strings.LastIndexByte(target, '.')+1:]
 	}
@@ -77,7 +77,8 @@ func operation(req *http.Request, body []byte) string {
 	return form.Get("Action")
 }
 
-func read(body io.ReadCloser) []byte {
+// Read reads a body and closes it.
+func Read(body io.ReadCloser) []byte {
 	if body == nil {
 		return nil
 	}
@@ -86,7 +87,8 @@ func read(body io.ReadCloser) []byte {
 	return b
 }
 
-func answer(req *http.Request, status int, value any) *http.Response {
+// Answer makes an answer in JSON.
+func Answer(req *http.Request, status int, value any) *http.Response {
 	b, err := json.Marshal(value)
 	if err != nil {
 		panic(err)
@@ -97,7 +99,7 @@ func answer(req *http.Request, status int, value any) *http.Response {
 
 // RoundTrip is what the host's calls go through.
 func (s *scheduler) RoundTrip(req *http.Request) (*http.Response, error) {
-	body := read(req.Body)
+	body := Read(req.Body)
 	req = req.Clone(req.Context())
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	s.mu.Lock()
@@ -112,19 +114,19 @@ func (s *scheduler) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	op := operation(req, body)
+	op := Operation(req, body)
 	svc := s.services[last(text(in, "service")+text(in, "serviceName"))]
 	switch op {
 	case "ListTasks":
 		if svc == nil {
-			return answer(req, 400, map[string]any{"__type": "ServiceNotFoundException", "message": "Service not found."}), nil
+			return Answer(req, 400, map[string]any{"__type": "ServiceNotFoundException", "message": "Service not found."}), nil
 		}
-		return answer(req, 200, svc.list(text(in, "desiredStatus"))), nil
+		return Answer(req, 200, svc.list(text(in, "desiredStatus"))), nil
 	case "DescribeTasks":
-		return answer(req, 200, s.describe(in["tasks"].([]any))), nil
+		return Answer(req, 200, s.describe(in["tasks"].([]any))), nil
 	case "CreateService":
 		if svc != nil && svc.status != "INACTIVE" {
-			return answer(req, 400, map[string]any{"__type": "InvalidParameterException", "message": "Creation of service was not idempotent."}), nil
+			return Answer(req, 400, map[string]any{"__type": "InvalidParameterException", "message": "Creation of service was not idempotent."}), nil
 		}
 	}
 	resp, err := s.next.RoundTrip(req)
@@ -132,7 +134,7 @@ func (s *scheduler) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	var out map[string]any
-	if err := json.Unmarshal(read(resp.Body), &out); err != nil {
+	if err := json.Unmarshal(Read(resp.Body), &out); err != nil {
 		return nil, err
 	}
 	s.seen(op, in, out)
@@ -143,7 +145,7 @@ func (s *scheduler) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
-	return answer(req, 200, out), nil
+	return Answer(req, 200, out), nil
 }
 
 // seen takes note of what a call that moto carried out means for the tasks.
@@ -234,8 +236,8 @@ func (s *scheduler) describe(arns []any) map[string]any {
 	return map[string]any{"tasks": out}
 }
 
-// running counts the tasks of a service that have not stopped.
-func (s *scheduler) running(name string) int {
+// Running counts the tasks of a service that have not stopped.
+func (s *scheduler) Running(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -249,8 +251,8 @@ func (s *scheduler) running(name string) int {
 	return n
 }
 
-// kill ends a healthy task as a machine that is lost would.
-func (s *scheduler) kill(name string) {
+// Kill ends a healthy task as a machine that is lost would.
+func (s *scheduler) Kill(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.services[name].tasks {
@@ -262,8 +264,8 @@ func (s *scheduler) kill(name string) {
 	}
 }
 
-// step moves everything on a little.
-func (s *scheduler) step() {
+// Step moves everything on a little.
+func (s *scheduler) Step() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.services {
@@ -361,12 +363,12 @@ func (s *scheduler) move(v *simService, t *simTask) {
 
 // register enters a task in the target group, or takes it out, as ECS does.
 func (s *scheduler) register(v *simService, t *simTask, up bool) {
-	targets := []elbtypes.TargetDescription{{Id: &t.address, Port: aws.Int32(port)}}
+	targets := []elbtypes.TargetDescription{{Id: &t.address, Port: aws.Int32(8080)}}
 	var err error
 	if up {
-		_, err = s.sdk.elb.RegisterTargets(context.Background(), &elb.RegisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
+		_, err = s.sdk.ELB.RegisterTargets(context.Background(), &elb.RegisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
 	} else {
-		_, err = s.sdk.elb.DeregisterTargets(context.Background(), &elb.DeregisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
+		_, err = s.sdk.ELB.DeregisterTargets(context.Background(), &elb.DeregisterTargetsInput{TargetGroupArn: &v.group, Targets: targets})
 	}
 	t.healthy = up && err == nil
 }
@@ -374,8 +376,8 @@ func (s *scheduler) register(v *simService, t *simTask, up bool) {
 // say writes what a server says when it is up.
 func (s *scheduler) say(v *simService, t *simTask) {
 	ctx, group, stream := context.Background(), aws.String("/weir/models/"+v.name), aws.String("g1/model/"+t.id)
-	if _, err := s.sdk.logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: group, LogStreamName: stream}); err == nil {
-		_, _ = s.sdk.logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream,
+	if _, err := s.sdk.Logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: group, LogStreamName: stream}); err == nil {
+		_, _ = s.sdk.Logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream,
 			LogEvents: []logtypes.InputLogEvent{{Timestamp: aws.Int64(time.Now().UnixMilli()), Message: aws.String("the model is loaded")}}})
 	}
 }
@@ -384,8 +386,8 @@ func text(m map[string]any, key string) string { s, _ := m[key].(string); return
 func list(m map[string]any, key string) []any  { l, _ := m[key].([]any); return l }
 func last(path string) string                  { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// healthy counts the tasks of a service that the load balancer sends calls to.
-func (s *scheduler) healthy(name string) int {
+// Healthy counts the tasks of a service that the load balancer sends calls to.
+func (s *scheduler) Healthy(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
