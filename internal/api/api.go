@@ -31,6 +31,7 @@ type Options struct {
 	Seal, Unseal func(string) (string, error)
 	SaltKey      []byte           // what AWS credentials of keys are derived from; empty: none are issued
 	Prices       *usage.Prices    // nil: the built-in ones
+	Zone         *time.Location   // whose days and months budget periods follow; nil: UTC
 	Now          func() time.Time // nil: time.Now
 	Log          *slog.Logger     // nil: slog.Default
 	MaxBody      int64            // largest request body in bytes; 0: 8 MiB
@@ -45,6 +46,9 @@ type API struct {
 func New(o Options) *API {
 	if o.Changed == nil {
 		o.Changed = func(context.Context) {}
+	}
+	if o.Zone == nil {
+		o.Zone = time.UTC
 	}
 	if o.Now == nil {
 		o.Now = time.Now

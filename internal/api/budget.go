@@ -55,7 +55,7 @@ func (a *API) resetOut(s spent, duration string) any {
 	case s.resetAt != 0:
 		return moment(s.resetAt)
 	}
-	return moment(p.NextReset(a.Now().In(a.location())).UnixMilli())
+	return moment(p.NextReset(a.Now().In(a.Zone)).UnixMilli())
 }
 
 func extrasOut(o object, x account.Extra, names []string) {

@@ -36,23 +36,13 @@ func (a *API) edit(ctx context.Context, c *caller, f func(*edit) error) error {
 	now := a.Now()
 	err := a.Store.Edit(ctx, func(se *store.Edit) error {
 		se.At, se.By = now.UnixMilli(), c.by
-		return f(&edit{Edit: se, a: a, c: c, now: now.In(a.location())})
+		return f(&edit{Edit: se, a: a, c: c, now: now.In(a.Zone)})
 	})
 	if err != nil {
 		return err
 	}
 	a.Changed(ctx)
 	return nil
-}
-
-// location is the time zone that budget periods end in.
-func (a *API) location() *time.Location {
-	if name := a.Config().LiteLLM.Timezone; name != "" {
-		if at, err := time.LoadLocation(name); err == nil {
-			return at
-		}
-	}
-	return time.UTC
 }
 
 // stamp notes who made or changed a row, and when.

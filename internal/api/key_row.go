@@ -137,7 +137,7 @@ func (v *keyView) resetAt(k *account.Key, s spent) any {
 	if err != nil {
 		return nil
 	}
-	return moment(p.NextReset(v.a.Now().In(v.a.location())).UnixMilli())
+	return moment(p.NextReset(v.a.Now().In(v.a.Zone)).UnixMilli())
 }
 
 // full is row with the hash, as lists of whole keys show it.

@@ -69,6 +69,7 @@ type App struct {
 	o          Options
 	log        *slog.Logger
 	cfg        atomic.Pointer[config.Config] // a reload swaps it
+	started    *config.Config                // what the start read
 	lock       *os.File
 	store      *store.Store
 	journal    *usage.Journal
@@ -77,6 +78,7 @@ type App struct {
 	accounts   accounts
 	fleet      *fleet.Fleet
 	lisa       *lisa.API
+	metrics    *lisa.Metrics
 	containers func(name string) bool // inferenceContainers that can be run
 	hosted     hostedCalls
 	replicas   atomic.Int64 // alive on this database
@@ -96,6 +98,9 @@ type App struct {
 	found      []provider.Found
 
 	masterKey string
+	// saltKey is what secrets at rest are sealed under, and the secrets of issued AWS credentials derived from.
+	saltKey []byte
+	sealer  *store.Sealer
 	// Generated says that the master key was made by this start, and so must be shown once.
 	Generated bool
 
@@ -130,11 +135,15 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 		return nil, problems, err
 	}
 	a.cfg.Store(cfg)
+	a.started = cfg
 	logProblems(a.log, problems)
 	if err = a.openData(ctx); err != nil {
 		return nil, problems, err
 	}
 	if err = a.chooseMasterKey(); err != nil {
+		return nil, problems, err
+	}
+	if err = a.chooseSaltKey(); err != nil {
 		return nil, problems, err
 	}
 	if err = a.openUpstreams(); err != nil {
@@ -151,16 +160,12 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	a.registry.MustRegister(journalMetrics{a.journal})
 	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Limits: a.limits, Open: a.open, Wake: a.wake, Metrics: proxy.NewMetrics(a.registry),
 		Log: a.log, Now: o.Now, Version: o.Version}, snap)
-	sealer, err := a.sealer()
-	if err != nil {
-		return nil, problems, err
-	}
 	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Prices: a.prices,
-		Seal: func(s string) (string, error) { return sealer.Seal(s), nil }, Unseal: sealer.Open, SaltKey: []byte(a.saltKey()), Now: o.Now, Log: a.log})
+		Seal: func(s string) (string, error) { return a.sealer.Seal(s), nil }, Unseal: a.sealer.Open, SaltKey: a.saltKey, Zone: a.zone, Now: o.Now, Log: a.log})
 	if err = a.openFleet(); err != nil {
 		return nil, problems, err
 	}
-	a.openLISA(sealer)
+	a.openLISA()
 	if err = a.listen(); err != nil {
 		return nil, problems, err
 	}

@@ -24,7 +24,7 @@ func Check(path string, env func(string) string) ([]config.Problem, error) {
 	if err != nil {
 		return problems, err
 	}
-	a := &App{o: Options{ConfigPath: path}, masterKey: "check", prices: prices,
+	a := &App{o: Options{ConfigPath: path}, masterKey: "check", saltKey: []byte("check"), prices: prices,
 		factory: provider.Factory{Env: cfg.Env, HTTP: doer{egress.New(egress.Options{})}, Now: time.Now}}
 	a.cfg.Store(cfg)
 	a.accounts.dir = auth.NewDirectory(auth.Options{}, auth.Rows{})

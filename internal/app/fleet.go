@@ -21,6 +21,7 @@ const (
 	healthTimeout = 2 * time.Second
 	firstCall     = 60 * time.Second // a first completion may load weights
 	fleetLease    = 10 * time.Second
+	lastWord      = 2 * time.Second // for giving the lease up
 )
 
 // openFleet makes the fleet; its loop starts in Run.
@@ -51,6 +52,16 @@ func (a *App) leadsFleet(ctx context.Context) bool {
 	now := a.o.Now()
 	ok, err := a.store.TryLease(ctx, "fleet", a.journal.ID(), now.UnixMilli(), now.Add(fleetLease).UnixMilli())
 	return err == nil && ok
+}
+
+// runFleet reconciles until ctx ends, then leaves the fleet to another replica.
+func (a *App) runFleet(ctx context.Context) {
+	a.fleet.Run(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	if err := a.store.Release(ctx, "fleet", a.journal.ID()); err != nil {
+		a.log.Warn("the lease of the fleet was not given up; another replica takes it when it has run out", "error", err)
+	}
 }
 
 // healthPath is the path that tells that a server is up: the definition's, else the profile's.
@@ -90,7 +101,6 @@ func (a *App) firstCall(ctx context.Context, m *fleet.Model, url string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, firstCall)
 	defer cancel()
-	route.NewTable([]*route.Deployment{d}, nil, a.price) // which makes it ready for use
 	if m.Type == "imagegen" || m.Type == "videogen" {
 		return nil // a picture is not a small call
 	}
@@ -121,11 +131,7 @@ func (a *App) fleetEntry(m *fleet.Model, url string) (config.Model, error) {
 		p.Model, p.APIBase = m.ModelName, value(m.URL)
 	}
 	if m.APIKey != "" {
-		sealer, err := a.sealer()
-		if err != nil {
-			return config.Model{}, err
-		}
-		key, err := sealer.Open(m.APIKey)
+		key, err := a.sealer.Open(m.APIKey)
 		if err != nil {
 			return config.Model{}, err
 		}

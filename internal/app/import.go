@@ -42,8 +42,7 @@ func ImportLiteLLM(ctx context.Context, o ImportOptions) (report *litellm.Report
 	if err := a.chooseMasterKey(); err != nil {
 		return nil, err
 	}
-	sealer, err := a.sealer()
-	if err != nil {
+	if err := a.chooseSaltKey(); err != nil {
 		return nil, err
 	}
 	s, err := store.Open(ctx, a.databaseURL(), store.Options{})
@@ -56,7 +55,7 @@ func ImportLiteLLM(ctx context.Context, o ImportOptions) (report *litellm.Report
 			o.SaltKey = key
 		}
 	}
-	seal := func(text string) (string, error) { return sealer.Seal(text), nil }
+	seal := func(text string) (string, error) { return a.sealer.Seal(text), nil }
 	return litellm.Import(ctx, s, litellm.Options{DatabaseURL: o.DatabaseURL, SaltKey: o.SaltKey, Seal: seal, Now: time.Now(),
 		SealParams: func(params jsontext.Value) (jsontext.Value, error) { return api.SealParams(params, seal) }})
 }

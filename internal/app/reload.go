@@ -52,7 +52,9 @@ func (a *App) watch() {
 }
 
 // Reload reads the configuration again and, if it is good, swaps it in; running calls keep what they began with. A bad file changes
-// nothing, and the log says why. Settings that only a start can change (addresses, data directory, database) keep their old values.
+// nothing, and the log says why. Settings that only a start reads keep the values they had then, and the log names those that the file changes:
+// they are marked start:"true" in the types of config, and the reference lists them (both doors, TLS files, data directory, database, Redis, master
+// and salt key, time zone, prices, pprof, the time a client may stall, and all of the fleet but wake_timeout).
 func (a *App) Reload(why string) {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -80,6 +82,9 @@ func (a *App) Reload(why string) {
 	}
 	a.cfg.Store(cfg)
 	a.proxy.Swap(snap)
+	for _, setting := range a.started.NeedsRestart(cfg) {
+		a.log.Warn("a changed setting is taken up by the next start only", "setting", setting)
+	}
 	a.log.Info("configuration reloaded", "because", why, "models", len(cfg.Models))
 }
 

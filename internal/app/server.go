@@ -149,7 +149,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	a.background.Go(func() { a.fleet.Run(serving) })
+	a.background.Go(func() { a.runFleet(serving) })
 	a.background.Go(a.watch)
 	select {
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"net/textproto"
 	"reflect"
@@ -16,7 +17,7 @@ import (
 // signIn is how callers prove who they are beside keys. A verifier of tokens outlives reloads that leave its settings alone: it has fetched
 // the issuer's keys.
 func (a *App) signIn(cfg *config.Config) (proxy.SignIn, []config.Problem) {
-	s := proxy.SignIn{SaltKey: []byte(a.saltKey()), Signed: auth.SigV4Of(cfg)}
+	s := proxy.SignIn{SaltKey: a.saltKey, Signed: auth.SigV4Of(cfg)}
 	if cfg.General.KeyHeader != "" {
 		s.KeyHeader = textproto.CanonicalMIMEHeaderKey(cfg.General.KeyHeader)
 	}
@@ -101,16 +102,10 @@ func (a *App) endTokens() {
 	a.tokens, a.oidc = nil, nil
 }
 
-// saltKey is what secrets at rest are sealed under, and the secrets of issued AWS credentials derived from. As with LiteLLM it must never
-// change, and falls back to the master key.
-func (a *App) saltKey() string {
-	for _, name := range []string{"WEIR_SALT_KEY", "LITELLM_SALT_KEY"} {
-		if key := a.Config().Env(name); key != "" {
-			return key
-		}
-	}
-	return a.masterKey
+// chooseSaltKey takes the salt key from the environment. As with LiteLLM it must never change, and falls back to the master key.
+func (a *App) chooseSaltKey() (err error) {
+	key := cmp.Or(a.Config().Env("WEIR_SALT_KEY"), a.Config().Env("LITELLM_SALT_KEY"), a.masterKey)
+	a.saltKey = []byte(key)
+	a.sealer, err = store.NewSealer(key)
+	return err
 }
-
-// sealer seals the secrets of models and credentials.
-func (a *App) sealer() (*store.Sealer, error) { return store.NewSealer(a.saltKey()) }

@@ -132,13 +132,8 @@ func (a *App) runTime(cfg *config.Config, problems *[]config.Problem) (out []con
 	if len(a.accounts.models) == 0 {
 		return nil, nil
 	}
-	sealer, err := a.sealer()
-	if err != nil {
-		*problems = append(*problems, config.Problem{Severity: config.Error, Message: "models of the database left out: " + err.Error()})
-		return nil, nil
-	}
 	blocked = map[string]bool{}
-	models, more := api.RunTimeModels(cfg, a.accounts.models, a.accounts.creds, sealer.Open)
+	models, more := api.RunTimeModels(cfg, a.accounts.models, a.accounts.creds, a.sealer.Open)
 	*problems = append(*problems, more...)
 	for i := range models {
 		m := models[i].Model
@@ -179,11 +174,11 @@ func (a *App) deployment(cfg *config.Config, m *config.Model) (*route.Deployment
 		return nil, err
 	}
 	t := cfg.Weir.Timeouts
-	d := &route.Deployment{
+	d := route.NewDeployment(route.Deployment{
 		ID: m.Info.ID, Group: m.Name, Upstream: u, DropParams: cfg.Drops(m), Weight: 1, Mode: m.Info.Mode, Info: m.Info, Params: m.Params,
 		Timeouts: egress.Timeouts{Connect: t.Connect, FirstByte: cfg.FirstByteTimeout(m, false), Idle: t.Idle, Total: cfg.TotalTimeout(m)},
 		Stream:   egress.Timeouts{Connect: t.Connect, FirstByte: cfg.FirstByteTimeout(m, true), Idle: t.Idle, Total: cfg.TotalTimeout(m)},
-	}
+	})
 	if m.Params.StreamTimeout > 0 {
 		d.Stream.Idle = m.Params.StreamTimeout
 	}

@@ -10,7 +10,8 @@ import (
 // shared between goroutines.
 //
 // The struct tags of this package's types are the configuration's documentation: yaml names the key (alias other spellings of it), doc
-// explains it, default is its value when absent, and later:"true" marks what is read but has no effect yet. Reference lists them all.
+// explains it, default is its value when absent, later:"true" marks what is read but has no effect yet, and start:"true" what only a start
+// reads, with all below it. Reference lists them all.
 type Config struct {
 	Models      []Model      `yaml:"model_list" doc:"deployments: which upstreams can answer for which public model names"`
 	Credentials []Credential `yaml:"credential_list" doc:"named credentials for litellm_params.litellm_credential_name"`
@@ -72,7 +73,7 @@ type LiteLLM struct {
 	KeyBounds          map[string]any `yaml:"upperbound_key_generate_params" doc:"largest max_budget, tpm_limit, rpm_limit, max_parallel_requests, duration and budget_duration of a new key; a request for more is refused, and one that names none gets this"`
 	KeyGeneration      KeyGeneration  `yaml:"key_generation_settings" doc:"who may make keys"`
 	CheckAliases       bool           `yaml:"enable_key_alias_format_validation" doc:"take only key aliases of 2 to 255 letters, digits and _-/.@ that begin and end with a letter or a digit"`
-	Timezone           string         `yaml:"timezone" default:"UTC" doc:"time zone whose days, weeks and months budget periods follow, as in Europe/Berlin"`
+	Timezone           string         `yaml:"timezone" start:"true" default:"UTC" doc:"time zone whose days, weeks and months budget periods follow, as in Europe/Berlin"`
 }
 
 // KeyGeneration is litellm_settings.key_generation_settings: who may make keys beside administrators, and what such a key must say.
@@ -89,9 +90,9 @@ type KeyGeneration struct {
 
 // General is general_settings.
 type General struct {
-	MasterKey      Secret           `yaml:"master_key" doc:"key that may do everything; WEIR_MASTER_KEY and LITELLM_MASTER_KEY set it too"`
+	MasterKey      Secret           `yaml:"master_key" start:"true" doc:"key that may do everything; WEIR_MASTER_KEY and LITELLM_MASTER_KEY set it too"`
 	MaxRequestMB   float64          `yaml:"max_request_size_mb" default:"0" doc:"largest request body in MB; 0: weir.limits.max_body_mb"`
-	DatabaseURL    Secret           `yaml:"database_url" doc:"postgres:// address of the database; empty: SQLite in the data directory. DATABASE_URL sets it too"`
+	DatabaseURL    Secret           `yaml:"database_url" start:"true" doc:"postgres:// address of the database; empty: SQLite in the data directory. DATABASE_URL sets it too"`
 	NoPersonalKeys bool             `yaml:"default_team_disabled" doc:"only administrators make keys of no team"`
 	PermitWeakKey  bool             `yaml:"dangerously_permit_weak_or_unset_master_key" doc:"accepted: a gateway without a master key generates one"`
 	KeyParallel    *int64           `yaml:"max_parallel_requests" doc:"calls at a time of a key that has no limit of its own"`
@@ -111,13 +112,13 @@ type General struct {
 type Router struct {
 	Timeout         time.Duration    `yaml:"timeout" default:"0s" doc:"longest time an upstream call may take; 0: litellm_settings.request_timeout"`
 	StreamTimeout   time.Duration    `yaml:"stream_timeout" default:"0s" doc:"longest wait for the first byte of a stream; 0: weir.timeouts.first_byte"`
-	RedisURL        Secret           `yaml:"redis_url" doc:"Redis or Valkey that makes limits and budgets common to all replicas: redis://user:password@host:port/db, rediss:// for TLS. REDIS_URL sets it too"`
-	RedisHost       string           `yaml:"redis_host" doc:"its host, where there is no URL; REDIS_HOST sets it too"`
-	RedisPort       string           `yaml:"redis_port" doc:"its port; empty: 6379. REDIS_PORT sets it too"`
-	RedisUsername   string           `yaml:"redis_username" doc:"user at it; REDIS_USERNAME sets it too"`
-	RedisPassword   Secret           `yaml:"redis_password" doc:"password at it; REDIS_PASSWORD sets it too"`
-	RedisDB         string           `yaml:"redis_db" doc:"number of its database; REDIS_DB sets it too"`
-	RedisSSL        string           `yaml:"redis_ssl" doc:"true: connect with TLS; REDIS_SSL sets it too"`
+	RedisURL        Secret           `yaml:"redis_url" start:"true" doc:"Redis or Valkey that makes limits and budgets common to all replicas: redis://user:password@host:port/db, rediss:// for TLS. REDIS_URL sets it too"`
+	RedisHost       string           `yaml:"redis_host" start:"true" doc:"its host, where there is no URL; REDIS_HOST sets it too"`
+	RedisPort       string           `yaml:"redis_port" start:"true" doc:"its port; empty: 6379. REDIS_PORT sets it too"`
+	RedisUsername   string           `yaml:"redis_username" start:"true" doc:"user at it; REDIS_USERNAME sets it too"`
+	RedisPassword   Secret           `yaml:"redis_password" start:"true" doc:"password at it; REDIS_PASSWORD sets it too"`
+	RedisDB         string           `yaml:"redis_db" start:"true" doc:"number of its database; REDIS_DB sets it too"`
+	RedisSSL        string           `yaml:"redis_ssl" start:"true" doc:"true: connect with TLS; REDIS_SSL sets it too"`
 	ModelGroupAlias map[string]Alias `yaml:"model_group_alias" doc:"other public names of models: {alias: model} or {alias: {model: name, hidden: true}}"`
 }
 
@@ -129,17 +130,17 @@ type Alias struct {
 
 // Weir is our own section.
 type Weir struct {
-	Listen          string        `yaml:"listen" default:":4000" doc:"address of the user door, host:port"`
-	AdminListen     string        `yaml:"admin_listen" default:"127.0.0.1:4001" doc:"address of the admin door, host:port: LISA's /models and /metrics/users at its root, which the user door has under /api"`
-	DataDir         string        `yaml:"data_dir" default:"" doc:"directory of the database, the journal and the generated key; empty: weir-data in the working directory"`
+	Listen          string        `yaml:"listen" start:"true" default:":4000" doc:"address of the user door, host:port"`
+	AdminListen     string        `yaml:"admin_listen" start:"true" default:"127.0.0.1:4001" doc:"address of the admin door, host:port: LISA's /models and /metrics/users at its root, which the user door has under /api"`
+	DataDir         string        `yaml:"data_dir" start:"true" default:"" doc:"directory of the database, the journal and the generated key; empty: weir-data in the working directory"`
 	Keys            []Key         `yaml:"keys" doc:"keys that clients may use"`
 	Timeouts        Timeouts      `yaml:"timeouts" doc:"how long an upstream may take, and a client; a number is seconds"`
 	Limits          Limits        `yaml:"limits" doc:"what a request may be"`
-	PriceMap        string        `yaml:"price_map" doc:"file of model prices in LiteLLM's schema, consulted before the built-in one"`
-	RedisGone       string        `yaml:"redis_gone" default:"local" doc:"what holds while Redis can't be reached: local (each replica serves its share of every limit), open (nobody is refused, all is counted) or closed (callers with a limit get a 503)"`
-	Pprof           bool          `yaml:"pprof" default:"false" doc:"serve /debug/pprof to admins"`
+	PriceMap        string        `yaml:"price_map" start:"true" doc:"file of model prices in LiteLLM's schema, consulted before the built-in one"`
+	RedisGone       string        `yaml:"redis_gone" start:"true" default:"local" doc:"what holds while Redis can't be reached: local (each replica serves its share of every limit), open (nobody is refused, all is counted) or closed (callers with a limit get a 503)"`
+	Pprof           bool          `yaml:"pprof" start:"true" default:"false" doc:"serve /debug/pprof to admins"`
 	Log             Log           `yaml:"log" doc:"the log, on standard error"`
-	TLS             TLS           `yaml:"tls" doc:"serve HTTPS"`
+	TLS             TLS           `yaml:"tls" start:"true" doc:"serve HTTPS"`
 	OIDC            OIDC          `yaml:"oidc" doc:"tokens (JWT) in place of keys"`
 	SigV4           SigV4         `yaml:"sigv4" doc:"requests signed by AWS clients, with credentials issued for a key"`
 	Signup          Signup        `yaml:"signup" doc:"what users who make themselves through /user/new, signed in with a JWT, may give themselves at most"`
@@ -175,7 +176,7 @@ type Timeouts struct {
 	FirstByte time.Duration `yaml:"first_byte" default:"10m" doc:"from the request sent to the first byte of the answer"`
 	Idle      time.Duration `yaml:"idle" default:"5m" doc:"between two pieces of an answer"`
 	Total     time.Duration `yaml:"total" default:"100m" doc:"the whole call"`
-	Client    time.Duration `yaml:"client" default:"2m" doc:"how long a client may accept no byte of its answer before it is cut"`
+	Client    time.Duration `yaml:"client" start:"true" default:"2m" doc:"how long a client may accept no byte of its answer before it is cut"`
 }
 
 // Limits bound what a client may send.
@@ -233,7 +234,7 @@ type Log struct {
 
 // TLS names the certificate files; both or neither.
 type TLS struct {
-	Cert string `yaml:"cert" doc:"file with the certificate chain in PEM; read again when it changes"`
+	Cert string `yaml:"cert" doc:"file with the certificate chain in PEM, whose content is read again when it changes"`
 	Key  string `yaml:"key" doc:"file with the private key in PEM"`
 }
 

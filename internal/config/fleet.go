@@ -4,12 +4,12 @@ import "time"
 
 // Fleet is fleet: the model servers that Weir runs itself.
 type Fleet struct {
-	Host          string         `yaml:"host" default:"process" doc:"where model servers are made: process (this machine), ecs or kube; a model may name another in its host field"`
-	ProbeExternal bool           `yaml:"probe_external" default:"true" doc:"make one small call before an external model is InService"`
+	Host          string         `yaml:"host" start:"true" default:"process" doc:"where model servers are made: process (this machine), ecs or kube; a model may name another in its host field"`
+	ProbeExternal bool           `yaml:"probe_external" start:"true" default:"true" doc:"make one small call before an external model is InService"`
 	WakeTimeout   time.Duration  `yaml:"wake_timeout" default:"5m" doc:"how long calls of a sleeping model (wakeOnRequest) are held while it starts"`
-	Deadlines     FleetDeadlines `yaml:"deadlines" doc:"how long a phase of a model's life may take before it has failed"`
-	Process       FleetProcess   `yaml:"process" doc:"model servers as processes of this machine"`
-	ECS           FleetECS       `yaml:"ecs" doc:"model servers as services of Amazon ECS; credentials are those of the environment"`
+	Deadlines     FleetDeadlines `yaml:"deadlines" start:"true" doc:"how long a phase of a model's life may take before it has failed"`
+	Process       FleetProcess   `yaml:"process" start:"true" doc:"model servers as processes of this machine"`
+	ECS           FleetECS       `yaml:"ecs" start:"true" doc:"model servers as services of Amazon ECS; credentials are those of the environment"`
 }
 
 // FleetDeadlines bound the phases of a hosted model's life.

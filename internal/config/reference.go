@@ -13,12 +13,13 @@ type ReferenceEntry struct {
 	Default   string // empty: none
 	Doc       string
 	Effective bool // false: accepted, but without effect yet
+	AtStart   bool // a reload changes nothing
 }
 
 // Reference lists every key there is, sections in the struct's order, keys that have no effect yet after those that have.
 func Reference() []ReferenceEntry {
 	var out []ReferenceEntry
-	reference(reflect.TypeFor[Config](), "", &out)
+	reference(reflect.TypeFor[Config](), "", false, &out)
 	for _, section := range slices.Sorted(maps.Keys(laterKeys)) {
 		for _, key := range slices.Sorted(maps.Keys(laterKeys[section])) {
 			path := join(section, key)
@@ -31,18 +32,18 @@ func Reference() []ReferenceEntry {
 	return out
 }
 
-func reference(t reflect.Type, path string, out *[]ReferenceEntry) {
+func reference(t reflect.Type, path string, atStart bool, out *[]ReferenceEntry) {
 	eachField(t, func(f reflect.StructField, _ []int, name string) {
-		at := join(path, name)
+		at, atStart := join(path, name), atStart || f.Tag.Get("start") != ""
 		*out = append(*out, ReferenceEntry{Path: at, Type: typeName(f.Type), Default: f.Tag.Get("default"), Doc: f.Tag.Get("doc"),
-			Effective: f.Tag.Get("later") == ""})
+			Effective: f.Tag.Get("later") == "", AtStart: atStart})
 		switch elem := f.Type; {
 		case elem.Kind() == reflect.Struct:
-			reference(elem, at, out)
+			reference(elem, at, atStart, out)
 		case elem.Kind() == reflect.Slice && elem.Elem().Kind() == reflect.Struct:
-			reference(elem.Elem(), at+"[]", out)
+			reference(elem.Elem(), at+"[]", atStart, out)
 		case elem.Kind() == reflect.Map && elem.Elem().Kind() == reflect.Struct:
-			reference(elem.Elem(), at+".*", out)
+			reference(elem.Elem(), at+".*", atStart, out)
 		}
 	})
 }

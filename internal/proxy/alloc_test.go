@@ -114,7 +114,7 @@ func gateway(tb testing.TB, upstream string) *proxy.Proxy {
 	}
 	price, _ := usage.NewPrices().Deployment("openai", "gpt-4o", "", nil)
 	t := egress.Timeouts{FirstByte: 10 * time.Minute, Idle: time.Minute}
-	d := &route.Deployment{ID: "d", Group: "gpt-4o", Upstream: u, Price: price, Priced: true, Timeouts: t, Stream: t, Weight: 1}
+	d := route.NewDeployment(route.Deployment{ID: "d", Group: "gpt-4o", Upstream: u, Price: price, Priced: true, Timeouts: t, Stream: t, Weight: 1})
 	journal, err := usage.OpenJournal(usage.JournalOptions{Dir: tb.TempDir()})
 	if err != nil {
 		tb.Fatal(err)

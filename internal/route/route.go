@@ -18,7 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire"
 )
 
-// Deployment is one upstream that can answer for a model. Immutable but for what it learns about the upstream.
+// Deployment is one upstream that can answer for a model. Immutable but for what it learns about the upstream. NewDeployment makes one.
 type Deployment struct {
 	ID       string
 	Group    string // the public name it stands under; for a wildcard, the pattern
@@ -46,6 +46,12 @@ type Deployment struct {
 
 	// missing has a bit for each dialect whose path the upstream answered 404: a wrong guess is learnt, not repeated.
 	missing *atomic.Uint32
+}
+
+// NewDeployment makes a deployment ready for calls.
+func NewDeployment(d Deployment) *Deployment {
+	d.missing = new(atomic.Uint32)
+	return &d
 }
 
 // Dialect chooses what to speak to the upstream for a call that came in as in: the same if the upstream speaks it, else its best.
@@ -130,9 +136,6 @@ const maxResolved = 4096
 func NewTable(deployments []*Deployment, aliases map[string]config.Alias, price func(*provider.Upstream, config.Model) (*usage.Price, bool)) *Table {
 	t := &Table{models: map[string]*Model{}, ids: map[string]*Model{}, all: deployments, price: price}
 	for _, d := range deployments {
-		if d.missing == nil {
-			d.missing = new(atomic.Uint32)
-		}
 		m := t.models[d.Group]
 		if m == nil {
 			m = &Model{Name: d.Group}

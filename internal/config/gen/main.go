@@ -34,6 +34,9 @@ weir:
 func main() {
 	var effective, later strings.Builder
 	for _, e := range config.Reference() {
+		if e.AtStart {
+			e.Doc += "; a change needs a restart"
+		}
 		line := fmt.Sprintf("| `%s` | %s | %s | %s |\n", e.Path, e.Type, orDash(e.Default), strings.ReplaceAll(e.Doc, "|", "\\|"))
 		if e.Effective {
 			effective.WriteString(line)
