@@ -52,6 +52,28 @@ type Definition struct {
 	// Beyond LISA's.
 	Host          string `json:"host,omitzero"` // process, ecs or kube; empty: the configured one
 	WakeOnRequest bool   `json:"wakeOnRequest,omitzero"`
+	Kube          *Kube  `json:"kube,omitempty"`
+}
+
+// Kube is what a model on Kubernetes may say beyond the rest: it wins over what follows from the instance type.
+type Kube struct {
+	Workload       string            `json:"workload,omitzero"`    // deployment, kserve or leaderworkerset; empty: deployment
+	Size           int64             `json:"size,omitzero"`        // pods of one server, of a leaderworkerset; 0: 2
+	GPUs           *int64            `json:"gpus,omitempty"`       // of each pod
+	GPUResource    string            `json:"gpuResource,omitzero"` // empty: nvidia.com/gpu
+	CPU            string            `json:"cpu,omitzero"`         // a quantity: "4", "500m"
+	Memory         string            `json:"memory,omitzero"`      // a quantity: "64Gi"
+	NodeSelector   map[string]string `json:"nodeSelector,omitzero"`
+	Tolerations    []Toleration      `json:"tolerations,omitzero"`
+	ServiceAccount string            `json:"serviceAccount,omitzero"`
+}
+
+// Toleration lets a server run on nodes that keep others away, as Kubernetes says it.
+type Toleration struct {
+	Key      string `json:"key,omitzero"`
+	Operator string `json:"operator,omitzero"` // Exists or Equal
+	Value    string `json:"value,omitzero"`
+	Effect   string `json:"effect,omitzero"` // NoSchedule, PreferNoSchedule or NoExecute
 }
 
 // Hosted reports whether the five hosting fields are all there: Weir makes its servers. Otherwise the model is somewhere already.

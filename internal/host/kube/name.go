@@ -1,0 +1,72 @@
+package kube
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// The labels of everything that is made. A label can't hold every id: it holds the model's name here, and an annotation the id.
+const (
+	labelModel      = "weir/model"
+	labelOwner      = "weir/owner"
+	labelGeneration = "weir/generation"
+	labelManaged    = "app.kubernetes.io/managed-by"
+
+	annotationModel    = "weir/model-id"
+	annotationReplicas = "weir/replicas" // of a workload: what was last asked for
+)
+
+const (
+	maxPrefix = 10
+	maxName   = 40 // a Service's may have 63, and pods add to it
+)
+
+func validPrefix(p string) bool {
+	if p == "" || len(p) > maxPrefix || p[0] < 'a' || p[0] > 'z' || p[len(p)-1] == '-' {
+		return false
+	}
+	return strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// nameOf is the name of everything of a model: readable as far as there is room, and different for different ids.
+func (h *Host) nameOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	hash := hex.EncodeToString(sum[:4])
+	readable := strings.Map(func(r rune) rune {
+		switch r = unicode.ToLower(r); {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, id)
+	room := maxName - len(h.o.NamePrefix) - len(hash) - 2
+	readable = strings.Trim(readable[:min(len(readable), room)], "-")
+	if readable == "" {
+		readable = "model"
+	}
+	return h.o.NamePrefix + "-" + readable + "-" + hash
+}
+
+// labels are a model's own; those of pods are of a generation, too.
+func (w *work) labels() map[string]any {
+	return map[string]any{labelModel: w.name, labelOwner: w.o.NamePrefix, labelManaged: "weir"}
+}
+
+func (w *work) generationLabels(generation int64) map[string]any {
+	out := w.labels()
+	out[labelGeneration] = strconv.FormatInt(generation, 10)
+	return out
+}
+
+// chosen selects what is of the model.
+func (w *work) chosen() string {
+	return labelModel + "=" + w.name + "," + labelOwner + "=" + w.o.NamePrefix
+}
+
+// selector is the same, as objects say it.
+func (w *work) selector() map[string]any {
+	return map[string]any{labelModel: w.name, labelOwner: w.o.NamePrefix}
+}
