@@ -80,6 +80,8 @@ func TestImportLaw(t *testing.T) {
 	only("internal/fleet")
 	only("internal/host/process", "internal/fleet")
 	only("internal/host/ecs", "internal/fleet")
+	only("internal/host/kube", "internal/fleet", "internal/host/stock")
+	only("internal/host/stock", "internal/fleet")
 	only("internal/lisa", "internal/account", "internal/auth", "internal/fleet", "internal/llm", "internal/store")
 	only("internal/http1")
 	only("internal/egress", "internal/http1")
@@ -104,6 +106,9 @@ func TestImportLaw(t *testing.T) {
 			service, ok := strings.CutPrefix(i, "github.com/aws/aws-sdk-go-v2/service/")
 			if ok && service != "sts" && name != "internal/host/ecs/awstest" && !strings.HasPrefix(name, "test/") {
 				t.Errorf("%s imports AWS's client of %s, which keeps all its operations in memory from the start", name, service)
+			}
+			if strings.HasPrefix(i, "k8s.io/") && name != "internal/host/kube" && !strings.HasPrefix(name, "test/") {
+				t.Errorf("%s imports %s; only the kube host may", name, i)
 			}
 		}
 	}

@@ -37,6 +37,7 @@ func (a *App) openFleet() error {
 	}
 	hosts := map[string]fleet.Host{"process": local}
 	a.openECS(hosts)
+	a.openKube(hosts)
 	a.containers = local.Knows
 	a.fleet = fleet.New(fleet.Options{
 		Store: a.store.Fleet(), Hosts: hosts, DefaultHost: c.Host, Probe: a.firstCall, ProbeExternal: c.ProbeExternal,

@@ -10,6 +10,7 @@ type Fleet struct {
 	Deadlines     FleetDeadlines `yaml:"deadlines" start:"true" doc:"how long a phase of a model's life may take before it has failed"`
 	Process       FleetProcess   `yaml:"process" start:"true" doc:"model servers as processes of this machine"`
 	ECS           FleetECS       `yaml:"ecs" start:"true" doc:"model servers as services of Amazon ECS; credentials are those of the environment"`
+	Kube          FleetKube      `yaml:"kube" start:"true" doc:"model servers on Kubernetes"`
 }
 
 // FleetDeadlines bound the phases of a hosted model's life.
@@ -53,4 +54,24 @@ type FleetECS struct {
 	LogGroupPrefix     string        `yaml:"log_group_prefix" default:"/weir/models/" doc:"where log groups are"`
 	NamePrefix         string        `yaml:"name_prefix" default:"weir" doc:"begins every name and marks what is this gateway's; at most 10 of a-z, 0-9 and -"`
 	Every              time.Duration `yaml:"every" default:"5s" doc:"how often AWS is asked about a model at most"`
+}
+
+// FleetKube is fleet.kube.
+type FleetKube struct {
+	Namespace       string        `yaml:"namespace" doc:"namespace of everything that is made, made itself if that is allowed; empty: there is no kube host"`
+	Kubeconfig      string        `yaml:"kubeconfig" doc:"file that says how the cluster is reached; empty: KUBECONFIG, else ~/.kube/config, else the service account of Weir's own pod"`
+	Context         string        `yaml:"context" doc:"context of the kubeconfig; empty: its current one"`
+	ServiceAccount  string        `yaml:"service_account" doc:"service account of the servers; empty: the namespace's default"`
+	PullSecrets     []string      `yaml:"image_pull_secrets" doc:"secrets of the registries that images come from"`
+	PullPolicy      string        `yaml:"image_pull_policy" oneof:"Always,IfNotPresent,Never" doc:"when images are pulled; empty: the cluster's usual"`
+	EnvironmentFrom string        `yaml:"environment_from" doc:"secret whose keys are in the environment of every server, HF_TOKEN for example"`
+	ModelsBucket    string        `yaml:"models_bucket" doc:"S3 bucket of the weights: the prefix modelName is copied to the server first, unless its image is of type ecr and does so itself"`
+	WeightsImage    string        `yaml:"weights_image" default:"public.ecr.aws/aws-cli/aws-cli:latest" doc:"image with the AWS CLI that copies the weights"`
+	ModelsClaim     string        `yaml:"models_claim" doc:"PersistentVolumeClaim of the weights, which servers mount at /models instead of copying them"`
+	Scaling         string        `yaml:"scaling" default:"weir" oneof:"weir,metric" doc:"weir: a model has as many servers as the calls in flight here want; metric: a HorizontalPodAutoscaler, or KEDA, makes it follow metricConfig between its limits"`
+	Prometheus      string        `yaml:"prometheus" doc:"address of the Prometheus that KEDA asks for the metric; empty: a HorizontalPodAutoscaler is used even where there is KEDA"`
+	NamePrefix      string        `yaml:"name_prefix" default:"weir" doc:"begins every name and marks what is this gateway's; at most 10 of a-z, 0-9 and -"`
+	Patience        time.Duration `yaml:"patience" default:"2m" doc:"how long what may pass by itself is borne before a model has failed: pulls that fail, crashes, refused pods"`
+	Deadline        time.Duration `yaml:"deadline" default:"30m" doc:"how long a pod may take to be ready before its model has failed: a node may have to be made for it first"`
+	Every           time.Duration `yaml:"every" default:"2s" doc:"how often the cluster is asked about a model at most"`
 }
