@@ -25,7 +25,7 @@ func spec(id, image string) fleet.Spec {
 		ModelID: id, ModelName: "mistral/7b", Type: "textgen", Container: &container, InstanceType: &instance,
 		ContainerConfig: &fleet.ContainerConfig{Image: fleet.Image{Base: image, Type: "asset"}, SharedMemorySize: 2048, Environment: map[string]string{"VLLM_MAX_MODEL_LEN": "8192"},
 			HealthCheck: fleet.ContainerHealth{Command: []any{"CMD-SHELL", "curl -f localhost:8080/health"}, Interval: 10, StartPeriod: 30, Timeout: 5, Retries: 3}},
-		AutoScaling: &fleet.AutoScaling{MinCapacity: 1, MaxCapacity: 4, Cooldown: 60, Metric: fleet.Metric{Name: "RequestCountPerTarget", TargetValue: 4, EstimatedInstanceWarmup: 60}},
+		AutoScaling:  &fleet.AutoScaling{MinCapacity: 1, MaxCapacity: 4, Cooldown: 60, Metric: fleet.Metric{Name: "RequestCountPerTarget", TargetValue: 4, EstimatedInstanceWarmup: 60}},
 		LoadBalancer: &fleet.LoadBalancer{Health: fleet.LoadBalancerHealth{Path: "/health", Interval: 10, Timeout: 5, HealthyCount: 2, UnhealthyCount: 3}},
 	}}
 }
@@ -35,12 +35,11 @@ type setting struct {
 	*kubetest.Cluster
 	node *kubetest.Node
 	as   string // kubeconfig of the user who has them
-	o    func(*Options)
 }
 
 func set(t *testing.T) *setting {
 	c := kubetest.Start(t)
-	return &setting{Cluster: c, as: c.As(t, "weir"), node: (&kubetest.Node{Labels: map[string]string{"node.kubernetes.io/instance-type": "g5.xlarge"}, Said: "the model is loaded"}).Run(t, c)}
+	return &setting{Cluster: c, as: c.As(t, "weir"), node: (&kubetest.Node{Labels: map[string]string{"node.kubernetes.io/instance-type": "g5.xlarge"}, GPUs: 8, Said: "the model is loaded"}).Run(t, c)}
 }
 
 // namespace is a test's own.
@@ -74,6 +73,14 @@ func (s *setting) open(t *testing.T, set ...func(*Options)) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kubetest.Until(t, "the rights are known to the API server", func() bool {
+		for _, k := range []kind{services, deployments, pods} {
+			if _, err := h.list(t.Context(), k, ""); err != nil {
+				return false
+			}
+		}
+		return true
+	})
 	return h
 }
 

@@ -245,7 +245,8 @@ func asked(what string, err error) error {
 		return nil
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return fmt.Errorf("%s: %w", what, err)
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err),
+		apierrors.IsInternalError(err) && strings.Contains(err.Error(), "unable to convert"): // a quantity that is none, for one
 		return &fault{words: what + ": " + err.Error()}
 	}
 	return fmt.Errorf("%s: %w", what, err)

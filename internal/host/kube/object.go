@@ -19,7 +19,8 @@ import (
 type kind struct {
 	name string
 	schema.GroupVersionResource
-	optional bool // the cluster may not know it
+	optional bool   // the cluster may not know it
+	suffix   string // of its objects' names, where its controller makes a Service that is called like them
 }
 
 func of(name, group, version, resource string) kind {
@@ -48,7 +49,7 @@ const again = time.Minute
 func (w *work) object(k kind, spec map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": k.GroupVersion().String(), "kind": k.name, "spec": spec,
-		"metadata": map[string]any{"name": w.name, "namespace": w.o.Namespace, "labels": w.labels(), "annotations": map[string]any{annotationModel: w.id}},
+		"metadata": map[string]any{"name": w.name + k.suffix, "namespace": w.o.Namespace, "labels": w.labels(), "annotations": map[string]any{annotationModel: w.id}},
 	}}
 }
 
@@ -73,20 +74,20 @@ func (w *work) apply(ctx context.Context, k kind, u *unstructured.Unstructured) 
 // put applies an object and gives it as it is then. A namespace that is missing is made, where that is allowed.
 func (w *work) put(ctx context.Context, k kind, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	options := metav1.ApplyOptions{FieldManager: manager, Force: true}
-	live, err := w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Apply(ctx, w.name, u, options)
+	live, err := w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Apply(ctx, w.name+k.suffix, u, options)
 	if status := apierrors.APIStatus(nil); apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == namespaces.Resource {
 		space := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": namespaces.name, "metadata": map[string]any{"name": w.o.Namespace}}}
 		if _, made := w.client.Resource(namespaces.GroupVersionResource).Apply(ctx, w.o.Namespace, space, options); made != nil {
 			return nil, &fault{words: fmt.Sprintf("%s: %v, and it can't be made: %v", k.name, err, made)}
 		}
-		live, err = w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Apply(ctx, w.name, u, options)
+		live, err = w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Apply(ctx, w.name+k.suffix, u, options)
 	}
 	return live, asked(k.name, err)
 }
 
 // get finds the model's object of a kind, nil if there is none.
 func (w *work) get(ctx context.Context, k kind) (*unstructured.Unstructured, error) {
-	u, err := w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Get(ctx, w.name, metav1.GetOptions{})
+	u, err := w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Get(ctx, w.name+k.suffix, metav1.GetOptions{})
 	if gone(err) {
 		return nil, nil
 	}

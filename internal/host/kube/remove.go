@@ -68,7 +68,7 @@ func (w *work) drop(ctx context.Context, k kind) (done bool, err error) {
 		return false, nil
 	}
 	id := u.GetUID()
-	err = w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Delete(ctx, w.name,
+	err = w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Delete(ctx, w.name+k.suffix,
 		metav1.DeleteOptions{PropagationPolicy: &foreground, Preconditions: &metav1.Preconditions{UID: &id}})
 	if err != nil && !gone(err) && !apierrors.IsConflict(err) {
 		return false, fmt.Errorf("%s: %w", k.name, err)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 // workload is a kind of object that makes pods, and how a model is one.
@@ -20,6 +21,7 @@ type workload struct {
 	kind
 	container string // the name of the server's container in its pods
 	leads     bool   // a server is a group of pods, of which the leader answers
+	fleeting  bool   // it can't have no servers: a stop deletes it
 	// build is the object's spec, with so many servers.
 	build func(w *work, spec fleet.Spec, container string, replicas int64) map[string]any
 	// count is how many servers it has been told to have, and scale is the change of its spec that tells it.
@@ -35,9 +37,27 @@ var workloads = []struct {
 	{deploymentWorkload, workload{kind: deployments, container: "model", build: deployment,
 		count: func(u *unstructured.Unstructured) int64 { return number(u, "spec", "replicas") },
 		scale: func(n int64) map[string]any { return map[string]any{"replicas": n} }}},
+	{kserveWorkload, workload{kind: inferenceServices, container: "kserve-container", build: inferenceService, fleeting: true,
+		count: func(u *unstructured.Unstructured) int64 { return number(u, "spec", "predictor", "minReplicas") },
+		scale: func(n int64) map[string]any {
+			return map[string]any{"predictor": map[string]any{"minReplicas": n, "maxReplicas": n}}
+		}}},
+	{groupWorkload, workload{kind: groups, container: "model", build: group, leads: true,
+		count: func(u *unstructured.Unstructured) int64 { return number(u, "spec", "replicas") },
+		scale: func(n int64) map[string]any { return map[string]any{"replicas": n} }}},
 }
 
-const deploymentWorkload = "deployment"
+// What a model calls its workload.
+const (
+	deploymentWorkload = "deployment"
+	kserveWorkload     = "kserve"
+	groupWorkload      = "leaderworkerset"
+)
+
+var (
+	inferenceServices = kind{name: "InferenceService", GroupVersionResource: of("", "serving.kserve.io", "v1beta1", "inferenceservices").GroupVersionResource, optional: true, suffix: "-model"}
+	groups            = kind{name: "LeaderWorkerSet", GroupVersionResource: of("", "leaderworkerset.x-k8s.io", "v1", "leaderworkersets").GroupVersionResource, optional: true, suffix: "-model"}
+)
 
 // workload is the model's, which the cluster must know.
 func (w *work) workload(ctx context.Context, spec fleet.Spec) (workload, error) {
@@ -82,13 +102,65 @@ func (h *Host) knows(ctx context.Context, k kind) (bool, error) {
 	return err == nil, nil
 }
 
-// deployment is the spec of a Deployment: new pods are there before old ones go.
+// deployment is the spec of a Deployment.
 func deployment(w *work, spec fleet.Spec, container string, replicas int64) map[string]any {
 	return map[string]any{
 		"replicas": replicas, "revisionHistoryLimit": int64(2), "selector": map[string]any{"matchLabels": w.selector()},
-		"strategy": map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": int64(1), "maxUnavailable": int64(0)}},
+		"strategy": rolling(),
 		"template": w.podTemplate(spec, container),
 	}
+}
+
+// inferenceService is the spec of KServe's: the same pod as its predictor, and a Deployment under it. Its autoscaler keeps the number between
+// two bounds that are the same.
+func inferenceService(w *work, spec fleet.Spec, container string, replicas int64) map[string]any {
+	template := w.podTemplate(spec, container)
+	predictor := template["spec"].(map[string]any)
+	metadata := template["metadata"].(map[string]any)
+	predictor["labels"], predictor["annotations"] = metadata["labels"], metadata["annotations"]
+	predictor["minReplicas"], predictor["maxReplicas"] = replicas, replicas
+	predictor["deploymentStrategy"] = rolling()
+	return map[string]any{"predictor": predictor}
+}
+
+// group is the spec of a LeaderWorkerSet: every server is as many pods, of which the first answers.
+func group(w *work, spec fleet.Spec, container string, replicas int64) map[string]any {
+	size := w.groupSize(spec)
+	leader, worker := w.podTemplate(spec, container), w.podTemplate(spec, container)
+	for role, template := range map[string]map[string]any{"leader": leader, "worker": worker} {
+		main := template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
+		if args, _ := main["args"].([]any); stock.Container(&spec.Definition) == "vllm" && args != nil {
+			args = append(args, texts("--pipeline-parallel-size", strconv.FormatInt(size, 10), "--nnodes", strconv.FormatInt(size, 10), "--node-rank", "$(LWS_WORKER_INDEX)",
+				"--master-addr", "$(LWS_LEADER_ADDRESS)")...)
+			if role == "worker" {
+				args = append(args, "--headless")
+			}
+			main["args"] = args
+		}
+	}
+	// The others answer nobody.
+	main := worker["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
+	for _, field := range []string{"readinessProbe", "livenessProbe", "startupProbe", "ports"} {
+		delete(main, field)
+	}
+	return map[string]any{
+		"replicas": replicas, "startupPolicy": "LeaderCreated",
+		"rolloutStrategy":      map[string]any{"type": "RollingUpdate", "rollingUpdateConfiguration": rolling()["rollingUpdate"]},
+		"leaderWorkerTemplate": map[string]any{"size": size, "restartPolicy": "RecreateGroupOnPodRestart", "leaderTemplate": leader, "workerTemplate": worker},
+	}
+}
+
+// groupSize is how many pods a server is.
+func (w *work) groupSize(spec fleet.Spec) int64 {
+	if n := w.explicit(spec).Size; n > 0 {
+		return n
+	}
+	return 2
+}
+
+// rolling is the strategy of every workload: new pods are there before old ones go.
+func rolling() map[string]any {
+	return map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": int64(1), "maxUnavailable": int64(0)}}
 }
 
 // serve makes the workload, or brings it to the generation and the number of servers that are wanted. What the pods are like is applied with a
@@ -103,6 +175,9 @@ func (w *work) serve(ctx context.Context, spec fleet.Spec, f workload, live *uns
 		u := w.object(f.kind, f.build(w, spec, f.container, n))
 		u.SetLabels(merged(u.GetLabels(), labelGeneration, generation))
 		u.SetAnnotations(merged(u.GetAnnotations(), annotationReplicas, strconv.FormatInt(spec.Replicas, 10)))
+		if f.name == inferenceServices.name {
+			u.SetAnnotations(merged(u.GetAnnotations(), "serving.kserve.io/deploymentMode", "RawDeployment"))
+		}
 		return w.put(ctx, f.kind, u)
 	}
 	change := map[string]any{}
@@ -136,7 +211,7 @@ func (w *work) patch(ctx context.Context, k kind, replicas int64, change map[str
 	if err != nil {
 		return nil, err
 	}
-	live, err := w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Patch(ctx, w.name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager})
+	live, err := w.client.Resource(k.GroupVersionResource).Namespace(w.o.Namespace).Patch(ctx, w.name+k.suffix, types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager})
 	return live, asked(k.name, err)
 }
 
@@ -146,7 +221,13 @@ func (w *work) sleep(ctx context.Context, spec fleet.Spec, f workload, live *uns
 		if _, err := w.unfollow(ctx); err != nil { // first, or it would raise the number again
 			return fleet.Observed{}, err
 		}
-		if _, err := w.patch(ctx, f.kind, 0, map[string]any{"spec": f.scale(0)}); err != nil {
+		var err error
+		if f.fleeting {
+			_, err = w.drop(ctx, f.kind)
+		} else {
+			_, err = w.patch(ctx, f.kind, 0, map[string]any{"spec": f.scale(0)})
+		}
+		if err != nil {
 			return fleet.Observed{}, err
 		}
 	}
