@@ -157,7 +157,7 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	problems = append(problems, more...)
 	a.registry = prometheus.NewRegistry()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a.registry.MustRegister(journalMetrics{a.journal})
+	a.registry.MustRegister(journalMetrics{a.journal}, fleetMetrics{&a.hosted})
 	a.proxy = proxy.New(proxy.Options{Egress: a.egress, Public: a.public, Journal: a.journal, Limits: a.limits, Open: a.open, Wake: a.wake, Metrics: proxy.NewMetrics(a.registry),
 		Log: a.log, Now: o.Now, Version: o.Version}, snap)
 	a.api = api.New(api.Options{Store: a.store, Identify: a.proxy.Identify, Config: a.Config, Changed: a.tellChanged, Prices: a.prices,
