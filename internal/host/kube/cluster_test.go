@@ -206,7 +206,7 @@ func metric(t *testing.T, s *setting) {
 		t.Errorf("asked for %s, want %s", *asked.Load(), want)
 	}
 	for range 10 {
-		if seen, err := h.Ensure(t.Context(), one); err != nil || len(seen.Servers) < 3 {
+		if seen, err := h.Ensure(t.Context(), one); err != nil || len(seen.Servers) < 3 || seen.Scaled < 3 {
 			t.Fatalf("the host took servers away that the cluster had made: %+v, %v", seen, err)
 		}
 	}

@@ -195,7 +195,11 @@ func (h *Host) ensure(ctx context.Context, m *model, spec fleet.Spec) (fleet.Obs
 	if err := w.follow(ctx, spec, form); err != nil {
 		return refused(spec, err)
 	}
-	return w.observe(ctx, spec, live)
+	seen, err := w.observe(ctx, spec, live)
+	if w.scales(spec) {
+		seen.Scaled = form.count(live)
+	}
+	return seen, err
 }
 
 // work is one model's names.
