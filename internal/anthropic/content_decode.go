@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // block is any content block whose type this package understands; others stay native.
@@ -56,7 +57,7 @@ type reader struct{ upstream bool }
 func (r reader) unmarshal(raw llm.Raw, v any, path string) *llm.Error {
 	var err error
 	if r.upstream {
-		err = unmarshalUpstream(raw, v)
+		err = wire.Unmarshal(raw, v)
 	} else {
 		err = json.Unmarshal(raw, v)
 	}
@@ -144,7 +145,7 @@ func native(raw llm.Raw) llm.Part {
 	var b struct {
 		CacheControl *cacheControl `json:"cache_control"`
 	}
-	if unmarshalUpstream(raw, &b) == nil {
+	if wire.Unmarshal(raw, &b) == nil {
 		p.Cache = b.CacheControl.mark()
 	}
 	return p
@@ -284,7 +285,7 @@ func (r reader) toolUse(p *llm.Part, b *block, path string) *llm.Error {
 }
 
 func arguments(input llm.Raw) string {
-	if len(input) == 0 || input.Kind() == 'n' {
+	if !llm.IsSet(input) {
 		return "{}"
 	}
 	return string(input)
@@ -296,7 +297,7 @@ func (r reader) toolResult(p *llm.Part, b *block, path string) *llm.Error {
 		return llm.Invalid(path+".tool_use_id", "Field required: the id of the tool_use block that this answers")
 	}
 	p.Result = &llm.ToolResult{CallID: b.ToolUseID, IsError: b.IsError != nil && *b.IsError}
-	if len(b.Content) == 0 || b.Content.Kind() == 'n' {
+	if !llm.IsSet(b.Content) {
 		return nil
 	}
 	var e *llm.Error

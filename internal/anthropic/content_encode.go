@@ -163,107 +163,107 @@ func imageType(mime, data string) string {
 // part writes one block of a request. It expects what usable let through.
 func (e *encoder) part(p *llm.Part) {
 	if p.Kind == llm.KindNative {
-		e.raw("", p.Raw)
+		e.Raw("", p.Raw)
 		return
 	}
 	if whole, ok := p.Extra[searchResultKey]; ok && p.Kind == llm.KindDocument {
-		e.raw("", whole)
+		e.Raw("", whole)
 		return
 	}
-	e.object("")
+	e.Object("")
 	switch p.Kind {
 	case llm.KindText:
-		e.str("type", "text")
-		e.str("text", p.Text)
+		e.Str("type", "text")
+		e.Str("text", p.Text)
 		e.citations(p.Citations, true)
 	case llm.KindReasoning:
-		e.str("type", "thinking")
-		e.str("thinking", p.Text)
-		e.str("signature", p.Signature)
+		e.Str("type", "thinking")
+		e.Str("thinking", p.Text)
+		e.Str("signature", p.Signature)
 	case llm.KindRedacted:
-		e.str("type", "redacted_thinking")
-		e.str("data", p.Data)
+		e.Str("type", "redacted_thinking")
+		e.Str("data", p.Data)
 	case llm.KindImage:
-		e.str("type", "image")
+		e.Str("type", "image")
 		e.source(p)
 	case llm.KindDocument:
-		e.str("type", "document")
+		e.Str("type", "document")
 		e.source(p)
 		if p.Media.Name != "" {
-			e.str("title", p.Media.Name)
+			e.Str("title", p.Media.Name)
 		}
 		if p.Media.Context != "" {
-			e.str("context", p.Media.Context)
+			e.Str("context", p.Media.Context)
 		}
 		if p.Media.Cited {
-			e.object("citations")
-			e.bool("enabled", true)
-			e.end('}')
+			e.Object("citations")
+			e.Bool("enabled", true)
+			e.End("}")
 		}
 	case llm.KindToolCall:
-		e.str("type", "tool_use")
-		e.str("id", toolID(p.Call.ID))
-		e.str("name", p.Call.Name)
-		e.raw("input", p.Call.ArgumentsObject())
+		e.Str("type", "tool_use")
+		e.Str("id", toolID(p.Call.ID))
+		e.Str("name", p.Call.Name)
+		e.Raw("input", p.Call.ArgumentsObject())
 	case llm.KindToolResult:
 		e.toolResult(p.Result)
 	}
 	e.cache(p.Cache)
-	e.extra(p.Extra, func(name string) bool { return name == "source" })
-	e.end('}')
+	e.Extra(p.Extra, "source")
+	e.End("}")
 }
 
 func (e *encoder) toolResult(r *llm.ToolResult) {
-	e.str("type", "tool_result")
-	e.str("tool_use_id", toolID(r.CallID))
+	e.Str("type", "tool_result")
+	e.Str("tool_use_id", toolID(r.CallID))
 	if len(r.Parts) > 0 {
-		e.array("content")
+		e.Array("content")
 		for i := range r.Parts {
 			e.part(&r.Parts[i])
 		}
-		e.end(']')
+		e.End("]")
 	}
 	if r.IsError {
-		e.bool("is_error", true)
+		e.Bool("is_error", true)
 	}
 }
 
 func (e *encoder) source(p *llm.Part) {
 	if whole, ok := p.Extra["source"]; ok {
-		e.raw("source", whole)
+		e.Raw("source", whole)
 		return
 	}
 	m := p.Media
-	e.object("source")
+	e.Object("source")
 	switch {
 	case m.URL != "":
-		e.str("type", "url")
-		e.str("url", m.URL)
+		e.Str("type", "url")
+		e.Str("url", m.URL)
 	case m.FileID != "":
-		e.str("type", "file")
-		e.str("file_id", m.FileID)
+		e.Str("type", "file")
+		e.Str("file_id", m.FileID)
 	case m.Data != "" || p.Kind == llm.KindImage || m.MIME == "application/pdf":
-		e.str("type", "base64")
-		e.str("media_type", m.MIME)
-		e.str("data", m.Data)
+		e.Str("type", "base64")
+		e.Str("media_type", m.MIME)
+		e.Str("data", m.Data)
 	default:
-		e.str("type", "text")
-		e.str("media_type", "text/plain")
-		e.str("data", m.Text)
+		e.Str("type", "text")
+		e.Str("media_type", "text/plain")
+		e.Str("data", m.Text)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 func (w *writer) cache(c *llm.CacheMark) {
 	if c == nil {
 		return
 	}
-	w.object("cache_control")
-	w.str("type", "ephemeral")
+	w.Object("cache_control")
+	w.Str("type", "ephemeral")
 	if c.TTL != "" {
-		w.str("ttl", c.TTL)
+		w.Str("ttl", c.TTL)
 	}
-	w.end('}')
+	w.End("}")
 }
 
 // citations writes what is cited. Those of other dialects are for answers only: a request may not hold a location that Anthropic
@@ -277,13 +277,13 @@ func (w *writer) citations(list []llm.Citation, request bool) {
 			continue
 		}
 		if !open {
-			w.array("citations")
+			w.Array("citations")
 			open = true
 		}
 		w.citation(c)
 	}
 	if open {
-		w.end(']')
+		w.End("]")
 	}
 }
 
@@ -297,34 +297,34 @@ func citable(c *llm.Citation) bool {
 
 func (w *writer) citation(c *llm.Citation) {
 	if c.From == llm.Anthropic && len(c.Raw) > 0 {
-		w.raw("", c.Raw)
+		w.Raw("", c.Raw)
 		return
 	}
-	w.object("")
+	w.Object("")
 	switch c.Kind {
 	case "url":
-		w.str("type", "web_search_result_location")
-		w.str("url", c.URL)
+		w.Str("type", "web_search_result_location")
+		w.Str("url", c.URL)
 		w.strOrNull("title", c.Title)
-		w.str("encrypted_index", "")
+		w.Str("encrypted_index", "")
 	case "search_result":
-		w.str("type", "search_result_location")
-		w.str("source", c.URL)
+		w.Str("type", "search_result_location")
+		w.Str("source", c.URL)
 		w.strOrNull("title", c.Title)
-		w.int("search_result_index", c.Document)
-		w.int("start_block_index", c.Start)
-		w.int("end_block_index", c.End)
+		w.Int("search_result_index", c.Document)
+		w.Int("start_block_index", c.Start)
+		w.Int("end_block_index", c.End)
 	default:
-		w.str("type", map[string]string{"char": "char_location", "page": "page_location", "block": "content_block_location"}[c.Kind])
+		w.Str("type", map[string]string{"char": "char_location", "page": "page_location", "block": "content_block_location"}[c.Kind])
 		unit := map[string]string{"char": "char_index", "page": "page_number", "block": "block_index"}[c.Kind]
-		w.int("document_index", c.Document)
+		w.Int("document_index", c.Document)
 		w.strOrNull("document_title", c.Title)
 		w.strOrNull("file_id", c.FileID)
-		w.int("start_"+unit, c.Start)
-		w.int("end_"+unit, c.End)
+		w.Int("start_"+unit, c.Start)
+		w.Int("end_"+unit, c.End)
 	}
-	w.str("cited_text", c.CitedText)
-	w.end('}')
+	w.Str("cited_text", c.CitedText)
+	w.End("}")
 }
 
 // toolID is id as Anthropic takes it: letters, digits, _ and -. Another id is cleaned and told apart by a piece of its hash, so that a

@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // DecodeCount reads a client's body of count_tokens: a Messages body that need not say max_tokens.
@@ -15,11 +16,11 @@ func (messages) EncodeCount(dst []byte, req *llm.Request, t *llm.Target) ([]byte
 
 // AppendCount appends the answer of count_tokens.
 func (messages) AppendCount(dst []byte, n int64) []byte {
-	w := writer{dst, len(dst)}
-	w.object("")
-	w.int("input_tokens", n)
-	w.end('}')
-	return w.b
+	w := newWriter(dst)
+	w.Object("")
+	w.Int("input_tokens", n)
+	w.End("}")
+	return w.Buf
 }
 
 // DecodeCountResponse reads the answer of count_tokens.
@@ -29,7 +30,7 @@ func (messages) DecodeCountResponse(body []byte) (int64, error) {
 		Input *int64  `json:"input_tokens"`
 		Error llm.Raw `json:"error"`
 	}
-	if err := unmarshalUpstream(body, &c); err != nil {
+	if err := wire.Unmarshal(body, &c); err != nil {
 		return 0, unreadable(err)
 	}
 	switch {

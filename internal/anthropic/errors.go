@@ -47,22 +47,22 @@ func (messages) EncodeError(dst []byte, _ http.Header, e *llm.Error) []byte {
 	if e.Upstream && isEnvelope(e.Body) {
 		return append(dst, bytes.TrimSpace(e.Body)...)
 	}
-	w := writer{dst, len(dst)}
-	w.object("")
-	w.str("type", "error")
-	w.object("error")
+	w := newWriter(dst)
+	w.Object("")
+	w.Str("type", "error")
+	w.Object("error")
 	word := errorWord(e.HTTPStatus())
 	if status, ok := errorWords[e.Type]; ok && e.Upstream && status == e.HTTPStatus() {
 		word = e.Type
 	}
-	w.str("type", word)
-	w.str("message", e.FieldMessage())
-	w.end('}')
+	w.Str("type", word)
+	w.Str("message", e.FieldMessage())
+	w.End("}")
 	if id := e.Header.Get("request-id"); id != "" {
-		w.str("request_id", id)
+		w.Str("request_id", id)
 	}
-	w.end('}')
-	return w.b
+	w.End("}")
+	return w.Buf
 }
 
 // isEnvelope says whether body is an error object of this dialect that may go to a client as it is.
@@ -77,7 +77,7 @@ func isEnvelope(body []byte) bool {
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	return llm.Raw(body).IsValid() && unmarshalUpstream(body, &v) == nil && v.Type == "error" && v.Error != nil && v.Error.Type != ""
+	return llm.Raw(body).IsValid() && wire.Unmarshal(body, &v) == nil && v.Type == "error" && v.Error != nil && v.Error.Type != ""
 }
 
 // EncodeStreamError frames the error event that ends a stream.
@@ -137,12 +137,12 @@ func readError(e *llm.Error, body []byte) {
 	}
 	if raw.Kind() == '[' { // Vertex answers streams with a list of one
 		var list []llm.Raw
-		if unmarshalUpstream(raw, &list) != nil || len(list) == 0 {
+		if wire.Unmarshal(raw, &list) != nil || len(list) == 0 {
 			return
 		}
 		raw = list[0]
 	}
-	if unmarshalUpstream(raw, &v) != nil {
+	if wire.Unmarshal(raw, &v) != nil {
 		return
 	}
 	e.Body = bytes.Clone(body)
@@ -151,7 +151,7 @@ func readError(e *llm.Error, body []byte) {
 		e.Message = llm.StringOf(v.Error)
 	case '{':
 		var inner object
-		if unmarshalUpstream(v.Error, &inner) == nil {
+		if wire.Unmarshal(v.Error, &inner) == nil {
 			e.Type, e.Message, e.Code = inner.Type, inner.Message, inner.Status
 		}
 	default:

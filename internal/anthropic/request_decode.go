@@ -89,7 +89,7 @@ func decodeRequest(body []byte) (*llm.Request, error) {
 
 func decodeConversation(req *llm.Request, w *wireRequest) *llm.Error {
 	r := reader{}
-	if len(w.System) > 0 && w.System.Kind() != 'n' {
+	if llm.IsSet(w.System) {
 		parts, e := r.content(w.System, "system")
 		if e != nil {
 			return e
@@ -166,7 +166,7 @@ func decodeTools(req *llm.Request, w *wireRequest) *llm.Error {
 
 // decodeThinking reads thinking; a kind that nobody here knows stays as it is for Anthropic alone.
 func decodeThinking(req *llm.Request, w *wireRequest) *llm.Error {
-	if len(w.Thinking) == 0 || w.Thinking.Kind() == 'n' {
+	if !llm.IsSet(w.Thinking) {
 		return nil
 	}
 	var t struct {
@@ -204,7 +204,7 @@ func decodeThinking(req *llm.Request, w *wireRequest) *llm.Error {
 // decodeOutput reads output_config, and output_format, which is its older name for the format.
 func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
 	format, path := w.OutputFormat, "output_format"
-	if len(w.OutputConfig) > 0 && w.OutputConfig.Kind() != 'n' {
+	if llm.IsSet(w.OutputConfig) {
 		var c struct {
 			Effort *string            `json:"effort"`
 			Format llm.Raw            `json:"format"`
@@ -223,12 +223,10 @@ func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
 			format, path = c.Format, "output_config.format"
 		}
 		if len(c.Extra) > 0 {
-			w := writer{b: []byte{'{'}}
-			w.extra(c.Extra, nil)
-			req.Extra = llm.WithExtra(req.Extra, outputConfigKey, append(w.b, '}'))
+			req.Extra = llm.WithExtra(req.Extra, outputConfigKey, llm.SortedObject(c.Extra).Raw())
 		}
 	}
-	if len(format) == 0 || format.Kind() == 'n' {
+	if !llm.IsSet(format) {
 		return nil
 	}
 	var f struct {
@@ -252,7 +250,7 @@ func decodeOutput(req *llm.Request, w *wireRequest) *llm.Error {
 const outputConfigKey = "output_config"
 
 func decodeMetadata(req *llm.Request, w *wireRequest) *llm.Error {
-	if len(w.Metadata) == 0 || w.Metadata.Kind() == 'n' {
+	if !llm.IsSet(w.Metadata) {
 		return nil
 	}
 	var m struct {
@@ -266,9 +264,7 @@ func decodeMetadata(req *llm.Request, w *wireRequest) *llm.Error {
 		req.User = *m.UserID
 	}
 	if len(m.Extra) > 0 {
-		w := writer{b: []byte{'{'}}
-		w.extra(m.Extra, nil)
-		req.Extra = llm.WithExtra(req.Extra, metadataKey, append(w.b, '}'))
+		req.Extra = llm.WithExtra(req.Extra, metadataKey, llm.SortedObject(m.Extra).Raw())
 	}
 	return nil
 }

@@ -39,42 +39,42 @@ func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]b
 	if t == nil {
 		t = &llm.Target{Model: req.Model}
 	}
-	e := &encoder{writer: writer{dst, len(dst)}, req: req, t: t, g: generationOf(t.Model), own: req.From == llm.Anthropic, count: count}
+	e := &encoder{writer: newWriter(dst), req: req, t: t, g: generationOf(t.Model), own: req.From == llm.Anthropic, count: count}
 	system := e.conversation()
 	e.tools = e.offered()
 	e.reasoning()
 	e.limit()
 
-	e.object("")
+	e.Object("")
 	if t.Model != "" {
-		e.str("model", t.Model)
+		e.Str("model", t.Model)
 	}
 	if !count {
-		e.int("max_tokens", e.max)
+		e.Int("max_tokens", e.max)
 	}
 	if len(system) > 0 {
-		e.array("system")
+		e.Array("system")
 		for i := range system {
 			e.part(&system[i])
 		}
-		e.end(']')
+		e.End("]")
 	}
-	e.array("messages")
+	e.Array("messages")
 	for i := range e.messages {
 		m := &e.messages[i]
-		e.object("")
-		e.str("role", string(m.Role))
-		e.array("content")
+		e.Object("")
+		e.Str("role", string(m.Role))
+		e.Array("content")
 		for j := range m.Parts {
 			e.part(&m.Parts[j])
 		}
-		e.end(']')
+		e.End("]")
 		if e.own {
-			e.extra(m.Extra, nil)
+			e.Extra(m.Extra)
 		}
-		e.end('}')
+		e.End("}")
 	}
-	e.end(']')
+	e.End("]")
 	e.writeTools()
 	e.writeThinking()
 	e.writeOutput()
@@ -83,12 +83,12 @@ func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]b
 		e.account()
 	}
 	e.writeExtra()
-	e.end('}')
+	e.End("}")
 	e.foreign()
 	if count {
 		e.dropped = nil
 	}
-	return e.b, e.dropped, nil
+	return e.Buf, e.dropped, nil
 }
 
 // conversation sorts the messages into the leading system text, which it returns, and turns of content that Anthropic accepts.
@@ -229,11 +229,11 @@ func (e *encoder) limit() {
 
 func (e *encoder) writeTools() {
 	if len(e.tools) > 0 {
-		e.array("tools")
+		e.Array("tools")
 		for i := range e.tools {
 			e.tool(&e.tools[i])
 		}
-		e.end(']')
+		e.End("]")
 	}
 	c := e.req.ToolChoice
 	mode := ""
@@ -269,26 +269,26 @@ func (e *encoder) writeTools() {
 	case word == "":
 		word = "auto"
 	}
-	e.object("tool_choice")
-	e.str("type", word)
+	e.Object("tool_choice")
+	e.Str("type", word)
 	if word == "tool" {
-		e.str("name", c.Name)
+		e.Str("name", c.Name)
 	}
 	if word != "none" && e.req.ParallelTools != nil && (serial || e.own) {
-		e.bool("disable_parallel_tool_use", serial)
+		e.Bool("disable_parallel_tool_use", serial)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 func (e *encoder) tool(t *llm.Tool) {
 	if t.Type != "" {
-		e.raw("", t.Raw)
+		e.Raw("", t.Raw)
 		return
 	}
-	e.object("")
-	e.str("name", t.Name)
+	e.Object("")
+	e.Str("name", t.Name)
 	if t.Description != "" {
-		e.str("description", t.Description)
+		e.Str("description", t.Description)
 	}
 	schema := llm.ObjectSchema(t.Schema)
 	strict := t.Strict != nil && (*t.Strict || e.own)
@@ -299,32 +299,32 @@ func (e *encoder) tool(t *llm.Tool) {
 			e.drop("tools.strict")
 		}
 	}
-	e.raw("input_schema", schema)
+	e.Raw("input_schema", schema)
 	if strict {
-		e.bool("strict", *t.Strict)
+		e.Bool("strict", *t.Strict)
 	}
 	e.cache(t.Cache)
 	if e.own {
-		e.extra(t.Extra, nil)
+		e.Extra(t.Extra)
 	} else {
 		e.dropExtra("tools.", t.Extra)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 func (e *encoder) writeThinking() {
 	if e.think.kind == "" {
 		return
 	}
-	e.object("thinking")
-	e.str("type", e.think.kind)
+	e.Object("thinking")
+	e.Str("type", e.think.kind)
 	if e.think.kind == "enabled" {
-		e.int("budget_tokens", e.think.budget)
+		e.Int("budget_tokens", e.think.budget)
 	}
 	if e.think.display != "" {
-		e.str("display", e.think.display)
+		e.Str("display", e.think.display)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 func (e *encoder) writeOutput() {
@@ -340,24 +340,24 @@ func (e *encoder) writeOutput() {
 	if !schema && e.think.effort == "" && len(rest) == 0 {
 		return
 	}
-	e.object("output_config")
+	e.Object("output_config")
 	if e.think.effort != "" {
-		e.str("effort", e.think.effort)
+		e.Str("effort", e.think.effort)
 	}
 	if schema {
-		e.object("format")
-		e.str("type", "json_schema")
+		e.Object("format")
+		e.Str("type", "json_schema")
 		if e.own {
-			e.raw("schema", f.Schema)
+			e.Raw("schema", f.Schema)
 		} else {
-			e.raw("schema", llm.ClosedSchema(f.Schema))
+			e.Raw("schema", llm.ClosedSchema(f.Schema))
 		}
-		e.end('}')
+		e.End("}")
 	}
 	for _, m := range rest {
-		e.raw(m.Name, m.Value)
+		e.Member(m.Name, m.Value)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 // sampling writes what steers the choice of tokens, as far as the model takes it.
@@ -372,11 +372,11 @@ func (e *encoder) sampling() {
 		stops = append(stops, s)
 	}
 	if len(stops) > 0 {
-		e.array("stop_sequences")
+		e.Array("stop_sequences")
 		for _, s := range stops {
-			e.str("", s)
+			e.Str("", s)
 		}
-		e.end(']')
+		e.End("]")
 	}
 	e.temperature()
 	if p := r.TopP; p != nil {
@@ -386,14 +386,14 @@ func (e *encoder) sampling() {
 				e.drop("top_p")
 			}
 		} else {
-			e.float("top_p", *p)
+			e.Float("top_p", *p)
 		}
 	}
 	if r.TopK != nil {
 		if e.think.on() || !e.own && (e.g.noSampling() || *r.TopK < 0) {
 			e.drop("top_k")
 		} else {
-			e.int("top_k", *r.TopK)
+			e.Int("top_k", *r.TopK)
 		}
 	}
 }
@@ -413,7 +413,7 @@ func (e *encoder) temperature() {
 		e.drop("temperature")
 		v = math.Max(0, math.Min(1, v))
 	}
-	e.float("temperature", v)
+	e.Float("temperature", v)
 }
 
 // account writes who asks, and how urgently.
@@ -428,14 +428,14 @@ func (e *encoder) account() {
 		rest = llm.ObjectOf(r.Extra[metadataKey])
 	}
 	if user != "" || len(rest) > 0 {
-		e.object("metadata")
+		e.Object("metadata")
 		if user != "" {
-			e.str("user_id", user)
+			e.Str("user_id", user)
 		}
 		for _, m := range rest {
-			e.raw(m.Name, m.Value)
+			e.Member(m.Name, m.Value)
 		}
-		e.end('}')
+		e.End("}")
 	}
 	tier := r.ServiceTier
 	switch {
@@ -447,10 +447,10 @@ func (e *encoder) account() {
 		tier = ""
 	}
 	if tier != "" {
-		e.str("service_tier", tier)
+		e.Str("service_tier", tier)
 	}
 	if r.Stream {
-		e.bool("stream", true)
+		e.Bool("stream", true)
 	}
 }
 
@@ -465,9 +465,16 @@ func (e *encoder) writeExtra() {
 		e.dropExtra("", e.req.Extra)
 		return
 	}
-	e.extra(e.req.Extra, func(name string) bool {
-		return name == outputConfigKey || name == metadataKey || name == "thinking" && e.think.kind != "" || e.count && !counted[name]
-	})
+	skip := []string{outputConfigKey, metadataKey}
+	if e.think.kind != "" {
+		skip = append(skip, "thinking")
+	}
+	for name := range e.req.Extra {
+		if e.count && !counted[name] {
+			skip = append(skip, name)
+		}
+	}
+	e.Extra(e.req.Extra, skip...)
 }
 
 func (e *encoder) dropExtra(prefix string, m map[string]llm.Raw) {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 type wireMessageObject struct {
@@ -23,7 +24,7 @@ type wireMessageObject struct {
 // DecodeResponse reads a whole message, see llm.Spoken.
 func (messages) DecodeResponse(body []byte) (*llm.Response, error) {
 	var m wireMessageObject
-	if err := unmarshalUpstream(body, &m); err != nil {
+	if err := wire.Unmarshal(body, &m); err != nil {
 		return nil, unreadable(err)
 	}
 	if e := notMessage(&m, body); e != nil {
@@ -32,7 +33,7 @@ func (messages) DecodeResponse(body []byte) (*llm.Response, error) {
 	resp := m.head()
 	r := reader{upstream: true}
 	c := llm.Choice{Stop: stopOf(m.StopReason, m.StopSequence, m.StopDetails)}
-	if len(m.Content) > 0 && m.Content.Kind() != 'n' {
+	if llm.IsSet(m.Content) {
 		parts, e := r.content(m.Content, "content")
 		if e != nil {
 			return nil, unreadable(e)
@@ -121,32 +122,32 @@ func stopWord(s llm.Stop, own, calls bool) string {
 
 // EncodeResponse writes a whole message: the first choice, since Anthropic's answers have one. See llm.Served.
 func (messages) EncodeResponse(dst []byte, resp *llm.Response, x *llm.Exchange) []byte {
-	w := writer{dst, len(dst)}
+	w := newWriter(dst)
 	own := resp.From == llm.Anthropic
 	var c llm.Choice
 	if len(resp.Choices) > 0 {
 		c = resp.Choices[0]
 	}
 	w.messageHead(resp, x)
-	w.array("content")
+	w.Array("content")
 	calls := false
 	for i := range c.Parts {
 		calls = calls || c.Parts[i].Kind == llm.KindToolCall
 		w.answerPart(&c.Parts[i], own, callID(x, i))
 	}
-	w.end(']')
+	w.End("]")
 	w.stop(c.Stop, own, calls)
-	w.object("usage")
+	w.Object("usage")
 	w.usageFields(resp.Usage, own)
 	if tier := tierOf(resp.ServiceTier); tier != "" {
-		w.str("service_tier", tier)
+		w.Str("service_tier", tier)
 	}
-	w.end('}')
+	w.End("}")
 	if own {
-		w.extra(resp.Extra, nil)
+		w.Extra(resp.Extra)
 	}
-	w.end('}')
-	return w.b
+	w.End("}")
+	return w.Buf
 }
 
 // messageHead opens a message object and writes its first members.
@@ -160,20 +161,20 @@ func (w *writer) messageHead(resp *llm.Response, x *llm.Exchange) {
 			id = x.ID
 		}
 	}
-	w.object("")
-	w.str("id", id)
-	w.str("type", "message")
-	w.str("role", "assistant")
-	w.str("model", model)
+	w.Object("")
+	w.Str("id", id)
+	w.Str("type", "message")
+	w.Str("role", "assistant")
+	w.Str("model", model)
 }
 
 func (w *writer) stop(s llm.Stop, own, calls bool) {
-	w.str("stop_reason", stopWord(s, own, calls))
+	w.Str("stop_reason", stopWord(s, own, calls))
 	w.strOrNull("stop_sequence", s.Sequence)
 	if own {
-		w.raw("stop_details", s.Details)
+		w.Raw("stop_details", s.Details)
 	} else {
-		w.null("stop_details")
+		w.Null("stop_details")
 	}
 }
 
@@ -193,36 +194,36 @@ func (w *writer) answerPart(p *llm.Part, own bool, fallbackID string) {
 		if p.Text == "" {
 			return
 		}
-		w.object("")
-		w.str("type", "text")
-		w.str("text", p.Text)
+		w.Object("")
+		w.Str("type", "text")
+		w.Str("text", p.Text)
 		w.citations(p.Citations, false)
 	case llm.KindReasoning:
-		w.object("")
-		w.str("type", "thinking")
-		w.str("thinking", p.Text)
-		w.str("signature", joinSignature(p.Signature, p.SignedBy))
+		w.Object("")
+		w.Str("type", "thinking")
+		w.Str("thinking", p.Text)
+		w.Str("signature", joinSignature(p.Signature, p.SignedBy))
 	case llm.KindRedacted:
-		w.object("")
-		w.str("type", "redacted_thinking")
-		w.str("data", joinSignature(p.Data, p.SignedBy))
+		w.Object("")
+		w.Str("type", "redacted_thinking")
+		w.Str("data", joinSignature(p.Data, p.SignedBy))
 	case llm.KindToolCall:
-		w.object("")
-		w.str("type", "tool_use")
+		w.Object("")
+		w.Str("type", "tool_use")
 		w.toolHead(p.Call, fallbackID)
-		w.raw("input", p.Call.ArgumentsObject())
+		w.Raw("input", p.Call.ArgumentsObject())
 	case llm.KindNative:
 		if own {
-			w.raw("", p.Raw)
+			w.Raw("", p.Raw)
 		}
 		return
 	default:
 		return
 	}
 	if own {
-		w.extra(p.Extra, nil)
+		w.Extra(p.Extra)
 	}
-	w.end('}')
+	w.End("}")
 }
 
 func (w *writer) toolHead(c *llm.ToolCall, fallbackID string) {
@@ -230,6 +231,6 @@ func (w *writer) toolHead(c *llm.ToolCall, fallbackID string) {
 	if id == "" {
 		id = fallbackID
 	}
-	w.str("id", id)
-	w.str("name", c.Name)
+	w.Str("id", id)
+	w.Str("name", c.Name)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 type streamEvent struct {
@@ -80,7 +81,7 @@ func (d *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 		return dst, nil
 	}
 	var ev streamEvent
-	if err := unmarshalUpstream(data, &ev); err != nil {
+	if err := wire.Unmarshal(data, &ev); err != nil {
 		d.ended = true
 		return dst, unreadable(err)
 	}
@@ -253,12 +254,12 @@ func (b *openBlock) add(d *streamDelta) {
 	b.grow("signature", d.Signature)
 	if len(d.Citation) > 0 {
 		list := bytes.TrimSpace(b.whole.Get("citations"))
-		w := writer{b: []byte{'['}}
+		w := wire.Writer{Buf: []byte{'['}}
 		if len(list) > 2 && list[0] == '[' {
-			w.b = append(w.b, list[1:len(list)-1]...)
+			w.Buf = append(w.Buf, list[1:len(list)-1]...)
 		}
-		w.raw("", d.Citation)
-		b.whole = b.whole.With("citations", append(w.b, ']'))
+		w.Raw("", d.Citation)
+		b.whole = b.whole.With("citations", append(w.Buf, ']'))
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.Extra)) {
 		if v := d.Extra[k]; v.Kind() == '"' {
@@ -298,7 +299,7 @@ func (d *streamDecoder) close(dst []llm.Event, b *openBlock) []llm.Event {
 	switch {
 	case b.whole != nil:
 		for _, g := range b.grown {
-			b.whole = b.whole.With(g.name, appendBytes(nil, g.text))
+			b.whole = b.whole.With(g.name, wire.AppendString(nil, g.text))
 		}
 		if llm.Raw(b.json).IsValid() {
 			b.whole = b.whole.With("input", b.json)

@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // NewStreamEncoder writes the events of one message, see llm.Served.
@@ -32,7 +33,7 @@ func (s *streamEncoder) Encode(dst []byte, e *llm.Event) []byte {
 	if s.closed {
 		return dst
 	}
-	s.b = dst
+	s.Buf = dst
 	switch e.Kind {
 	case llm.EventStart:
 		s.start(e)
@@ -44,7 +45,7 @@ func (s *streamEncoder) Encode(dst []byte, e *llm.Event) []byte {
 		}
 	case llm.EventError:
 		s.closed = true
-		s.b = Messages.EncodeStreamError(s.b, e.Err)
+		s.Buf = Messages.EncodeStreamError(s.Buf, e.Err)
 	case llm.EventEnd:
 		s.end()
 	default:
@@ -52,7 +53,7 @@ func (s *streamEncoder) Encode(dst []byte, e *llm.Event) []byte {
 			s.content(e)
 		}
 	}
-	dst, s.b = s.b, nil
+	dst, s.Buf = s.Buf, nil
 	return dst
 }
 
@@ -71,14 +72,14 @@ func (s *streamEncoder) content(e *llm.Event) {
 
 // frame opens an event and its data; done closes it.
 func (s *streamEncoder) frame(name string) {
-	s.b = append(s.b, "event: "...)
-	s.b = append(s.b, name...)
-	s.b = append(s.b, "\ndata: {\"type\":\""...)
-	s.b = append(s.b, name...)
-	s.b = append(s.b, '"')
+	s.Buf = append(s.Buf, "event: "...)
+	s.Buf = append(s.Buf, name...)
+	s.Buf = append(s.Buf, "\ndata: {\"type\":\""...)
+	s.Buf = append(s.Buf, name...)
+	s.Buf = append(s.Buf, '"')
 }
 
-func (s *streamEncoder) done() { s.b = append(s.b, "}\n\n"...) }
+func (s *streamEncoder) done() { s.Buf = append(s.Buf, "}\n\n"...) }
 
 func (s *streamEncoder) start(e *llm.Event) {
 	if s.started {
@@ -91,24 +92,24 @@ func (s *streamEncoder) start(e *llm.Event) {
 	}
 	s.own, s.usage, s.tier = head.From == llm.Anthropic, e.Usage, tierOf(head.ServiceTier)
 	s.frame("message_start")
-	s.name("message")
+	s.Name("message")
 	// messageHead opens an element of its own; the name above ends in a colon, so that no comma comes between.
 	s.messageHead(head, s.x)
-	s.array("content")
-	s.writer.end(']')
-	s.null("stop_reason")
-	s.null("stop_sequence")
-	s.null("stop_details")
-	s.object("usage")
+	s.Array("content")
+	s.End("]")
+	s.Null("stop_reason")
+	s.Null("stop_sequence")
+	s.Null("stop_details")
+	s.Object("usage")
 	s.usageFields(e.Usage, s.own)
 	if s.tier != "" {
-		s.str("service_tier", s.tier)
+		s.Str("service_tier", s.tier)
 	}
-	s.writer.end('}')
+	s.End("}")
 	if s.own {
-		s.extra(head.Extra, nil)
+		s.Extra(head.Extra)
 	}
-	s.writer.end('}')
+	s.End("}")
 	s.done()
 }
 
@@ -166,8 +167,8 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 	if b.Signature != "" {
 		if b.Part.Kind == llm.KindReasoning {
 			s.head(b, "signature_delta")
-			s.str("signature", joinSignature(b.Signature, b.SignedBy))
-			s.writer.end('}')
+			s.Str("signature", joinSignature(b.Signature, b.SignedBy))
+			s.End("}")
 			s.done()
 		}
 		b.Signature = ""
@@ -176,9 +177,9 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 		for i := range b.Citations {
 			if c := &b.Citations[i]; citable(c) || c.From == llm.Anthropic && len(c.Raw) > 0 {
 				s.head(b, "citations_delta")
-				s.name("citation")
+				s.Name("citation")
 				s.citation(c)
-				s.writer.end('}')
+				s.End("}")
 				s.done()
 			}
 		}
@@ -188,16 +189,16 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 
 func (s *streamEncoder) head(b *llm.Block, kind string) {
 	s.frame("content_block_delta")
-	s.int("index", int64(b.At))
-	s.object("delta")
-	s.str("type", kind)
+	s.Int("index", int64(b.At))
+	s.Object("delta")
+	s.Str("type", kind)
 }
 
 func (s *streamEncoder) text(b *llm.Block, kind, field string) {
 	s.head(b, kind)
-	s.name(field)
-	s.b = appendBytes(s.b, b.Text)
-	s.writer.end('}')
+	s.Name(field)
+	s.Buf = wire.AppendString(s.Buf, b.Text)
+	s.End("}")
 	s.done()
 }
 
@@ -206,38 +207,38 @@ func (s *streamEncoder) open(b *llm.Block) {
 	s.n++
 	var input llm.Raw
 	s.frame("content_block_start")
-	s.int("index", int64(b.At))
-	s.name("content_block")
+	s.Int("index", int64(b.At))
+	s.Name("content_block")
 	switch b.Part.Kind {
 	case llm.KindReasoning:
-		s.object("")
-		s.str("type", "thinking")
-		s.str("thinking", "")
-		s.str("signature", "")
+		s.Object("")
+		s.Str("type", "thinking")
+		s.Str("thinking", "")
+		s.Str("signature", "")
 	case llm.KindRedacted:
-		s.object("")
-		s.str("type", "redacted_thinking")
-		s.str("data", joinSignature(b.Part.Data, b.Part.SignedBy))
+		s.Object("")
+		s.Str("type", "redacted_thinking")
+		s.Str("data", joinSignature(b.Part.Data, b.Part.SignedBy))
 	case llm.KindToolCall:
-		s.object("")
-		s.str("type", "tool_use")
+		s.Object("")
+		s.Str("type", "tool_use")
 		s.toolHead(b.Part.Call, callID(s.x, b.At))
-		s.object("input")
-		s.writer.end('}')
+		s.Object("input")
+		s.End("}")
 	case llm.KindNative:
 		var start llm.Raw
 		start, input = splitInput(b.Part.Raw)
-		s.raw("", start)
+		s.Raw("", start)
 	default:
-		s.object("")
-		s.str("type", "text")
-		s.str("text", "")
+		s.Object("")
+		s.Str("type", "text")
+		s.Str("text", "")
 	}
 	if b.Part.Kind != llm.KindNative {
 		if s.own {
-			s.extra(b.Part.Extra, nil)
+			s.Extra(b.Part.Extra)
 		}
-		s.writer.end('}')
+		s.End("}")
 	}
 	s.done()
 	if !s.pinged {
@@ -264,7 +265,7 @@ func splitInput(raw llm.Raw) (start, input llm.Raw) {
 func (s *streamEncoder) Close(b *llm.Block) {
 	if b.Begun {
 		s.frame("content_block_stop")
-		s.int("index", int64(b.At))
+		s.Int("index", int64(b.At))
 		s.done()
 	}
 }
@@ -276,12 +277,12 @@ func (s *streamEncoder) end() {
 	s.closed = true
 	s.blocks.End()
 	s.frame("message_delta")
-	s.object("delta")
+	s.Object("delta")
 	s.writer.stop(s.stop, s.own, s.calls)
-	s.writer.end('}')
-	s.object("usage")
+	s.End("}")
+	s.Object("usage")
 	s.usageFields(s.usage, s.own)
-	s.writer.end('}')
+	s.End("}")
 	s.done()
 	s.frame("message_stop")
 	s.done()

@@ -227,6 +227,18 @@ func TestStreamDecoder_compatible(t *testing.T) {
 {"type":"message_stop"}`, call)
 }
 
+// A server may cut a character in two between its deltas: each half is a replacement character, not the end of the stream.
+func TestStreamDecoder_halfCharacters(t *testing.T) {
+	resp := decodeFrames(t, sse(`{"type":"message_start","message":{}}
+{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\ud83d"}}
+{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\ude00b"}}
+{"type":"message_stop"}`))
+	if got := resp.Choices[0].Parts[0].Text; got != "a\uFFFD\uFFFDb" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestStreamDecoder_native(t *testing.T) {
 	resp := decodeFrames(t, sse(`{"type":"message_start","message":{}}
 {"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}

@@ -73,7 +73,7 @@ func (t *tap) use(data []byte) {
 			Name string `json:"name"`
 		} `json:"content_block"`
 	}
-	if unmarshalUpstream(data, &ev) == nil {
+	if wire.Unmarshal(data, &ev) == nil {
 		t.seen.Use(ev.Block.Name)
 	}
 }
@@ -99,7 +99,7 @@ func (t *tap) unnamed(data []byte) llm.Mark {
 		Type  string  `json:"type"`
 		Error llm.Raw `json:"error"`
 	}
-	if unmarshalUpstream(data, &ev) != nil {
+	if wire.Unmarshal(data, &ev) != nil {
 		return llm.MarkBad
 	}
 	if ev.Type == "" && ev.Error.Kind() == '{' {
@@ -124,7 +124,7 @@ func (t *tap) counted(data []byte) llm.Mark {
 		} `json:"delta"`
 		Usage *wireUsage `json:"usage"`
 	}
-	if unmarshalUpstream(data, &ev) != nil {
+	if wire.Unmarshal(data, &ev) != nil {
 		return llm.MarkBad
 	}
 	if m := ev.Message; m != nil {
@@ -159,7 +159,7 @@ func (t *tap) Body(body []byte) *llm.Error {
 		Usage *wireUsage `json:"usage"`
 		Error llm.Raw    `json:"error"`
 	}
-	if err := unmarshalUpstream(body, &m); err != nil {
+	if err := wire.Unmarshal(body, &m); err != nil {
 		return unreadable(err)
 	}
 	whole := wireMessageObject{Type: m.Type, Error: m.Error}

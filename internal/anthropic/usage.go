@@ -1,6 +1,9 @@
 package anthropic
 
-import "github.com/weir-gateway/weir/internal/llm"
+import (
+	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
+)
 
 // wireUsage is Anthropic's count, in which cached input stands beside input_tokens, not inside. In a stream a later one overrides what
 // it mentions.
@@ -75,7 +78,7 @@ func (u *wireUsage) usage() *llm.Usage {
 		var s struct {
 			WebSearches int64 `json:"web_search_requests"`
 		}
-		if unmarshalUpstream(u.ServerTools, &s) == nil {
+		if wire.Unmarshal(u.ServerTools, &s) == nil {
 			out.WebSearches = s.WebSearches
 		}
 		out.Extra = llm.WithExtra(out.Extra, serverToolsKey, u.ServerTools)
@@ -91,29 +94,29 @@ func (w *writer) usageFields(u *llm.Usage, own bool) {
 	if u == nil {
 		u = &llm.Usage{}
 	}
-	w.int("input_tokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
-	w.int("cache_creation_input_tokens", u.CacheWrite)
-	w.int("cache_read_input_tokens", u.CacheRead)
-	w.object("cache_creation")
-	w.int("ephemeral_5m_input_tokens", max(0, u.CacheWrite-u.CacheWrite1h))
-	w.int("ephemeral_1h_input_tokens", u.CacheWrite1h)
-	w.end('}')
-	w.int("output_tokens", u.Output)
+	w.Int("input_tokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
+	w.Int("cache_creation_input_tokens", u.CacheWrite)
+	w.Int("cache_read_input_tokens", u.CacheRead)
+	w.Object("cache_creation")
+	w.Int("ephemeral_5m_input_tokens", max(0, u.CacheWrite-u.CacheWrite1h))
+	w.Int("ephemeral_1h_input_tokens", u.CacheWrite1h)
+	w.End("}")
+	w.Int("output_tokens", u.Output)
 	if u.ReasoningKnown || u.Reasoning > 0 {
-		w.object("output_tokens_details")
-		w.int("thinking_tokens", u.Reasoning)
-		w.end('}')
+		w.Object("output_tokens_details")
+		w.Int("thinking_tokens", u.Reasoning)
+		w.End("}")
 	}
 	if raw := u.Extra[serverToolsKey]; own && raw.Kind() == '{' {
-		w.raw(serverToolsKey, raw)
+		w.Raw(serverToolsKey, raw)
 	} else if u.WebSearches > 0 {
-		w.object(serverToolsKey)
-		w.int("web_search_requests", u.WebSearches)
-		w.int("web_fetch_requests", 0)
-		w.end('}')
+		w.Object(serverToolsKey)
+		w.Int("web_search_requests", u.WebSearches)
+		w.Int("web_fetch_requests", 0)
+		w.End("}")
 	}
 	if own {
-		w.extra(u.Extra, func(name string) bool { return name == serverToolsKey })
+		w.Extra(u.Extra, serverToolsKey)
 	}
 }
 

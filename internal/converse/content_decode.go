@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // reader reads content blocks: a client's strictly, an upstream's as well as it can.
@@ -15,7 +16,7 @@ type reader struct{ lenient bool }
 func (r reader) unmarshal(raw llm.Raw, v any, path string) *llm.Error {
 	var err error
 	if r.lenient {
-		err = unmarshalUpstream(raw, v)
+		err = wire.Unmarshal(raw, v)
 	} else {
 		err = json.Unmarshal(raw, v)
 	}
@@ -57,7 +58,7 @@ func cacheMark(p llm.Part) *llm.CacheMark {
 	var c struct {
 		Point *wireCachePoint `json:"cachePoint"`
 	}
-	if unmarshalUpstream(p.Raw, &c) != nil || c.Point == nil {
+	if wire.Unmarshal(p.Raw, &c) != nil || c.Point == nil {
 		return nil
 	}
 	return &llm.CacheMark{TTL: c.Point.TTL}
@@ -88,7 +89,7 @@ func (r reader) block(raw llm.Raw, path string) (llm.Part, *llm.Error) {
 	if n == 0 {
 		return llm.Part{}, nil
 	}
-	path = joinPath(path, name)
+	path = llm.JoinPath(path, name)
 	switch name {
 	case "text":
 		var s string

@@ -33,94 +33,94 @@ func clean(s, also string, limit int) string {
 
 // media writes a media block. The part's media must be one that Bedrock takes, with its word.
 func (w *writer) media(p *llm.Part, word, name string) {
-	w.object(map[llm.Kind]string{
+	w.Object(map[llm.Kind]string{
 		llm.KindImage: "image", llm.KindDocument: "document", llm.KindVideo: "video", llm.KindAudio: "audio",
 	}[p.Kind])
 	m := p.Media
 	if word != "" {
-		w.str("format", word)
+		w.Str("format", word)
 	}
 	if p.Kind == llm.KindDocument {
-		w.str("name", name)
+		w.Str("name", name)
 	}
-	w.object("source")
+	w.Object("source")
 	switch pieces := p.Extra[contentKey]; {
 	case m.URL != "" && llm.IsSet(p.Extra[s3Key]):
-		w.raw("s3Location", p.Extra[s3Key])
+		w.Raw("s3Location", p.Extra[s3Key])
 	case m.URL != "":
-		w.object("s3Location")
-		w.str("uri", m.URL)
-		w.end('}')
+		w.Object("s3Location")
+		w.Str("uri", m.URL)
+		w.End("}")
 	case llm.IsSet(pieces):
-		w.raw("content", pieces)
+		w.Raw("content", pieces)
 	case m.Text != "" && m.Data == "":
-		w.str("text", m.Text)
+		w.Str("text", m.Text)
 	default:
-		w.str("bytes", m.Data)
+		w.Str("bytes", m.Data)
 	}
-	w.end('}')
+	w.End("}")
 	if p.Kind == llm.KindDocument {
 		if m.Context != "" {
-			w.str("context", m.Context)
+			w.Str("context", m.Context)
 		}
 		if m.Cited {
-			w.object("citations")
-			w.bool("enabled", true)
-			w.end('}')
+			w.Object("citations")
+			w.Bool("enabled", true)
+			w.End("}")
 		}
 	}
-	w.end('}')
+	w.End("}")
 }
 
 func (w *writer) reasoning(text, signature string) {
-	w.object("")
-	w.object("reasoningContent")
-	w.object("reasoningText")
-	w.str("text", text)
+	w.Object("")
+	w.Object("reasoningContent")
+	w.Object("reasoningText")
+	w.Str("text", text)
 	if signature != "" {
-		w.str("signature", signature)
+		w.Str("signature", signature)
 	}
-	w.b = append(w.b, "}}}"...)
+	w.End("}}}")
 }
 
 func (w *writer) redacted(data string) {
-	w.object("")
-	w.object("reasoningContent")
-	w.str("redactedContent", data)
-	w.b = append(w.b, "}}"...)
+	w.Object("")
+	w.Object("reasoningContent")
+	w.Str("redactedContent", data)
+	w.End("}}")
 }
 
 func (w *writer) toolUse(id, name string, input llm.Raw) {
-	w.object("")
-	w.object("toolUse")
-	w.str("toolUseId", id)
-	w.str("name", name)
-	w.raw("input", input)
-	w.b = append(w.b, "}}"...)
+	w.Object("")
+	w.Object("toolUse")
+	w.Str("toolUseId", id)
+	w.Str("name", name)
+	w.Raw("input", input)
+	w.End("}}")
 }
 
 // text writes a text block, with its citations if Bedrock can tell where they point.
 func (w *writer) text(s string, citations []llm.Citation) {
-	w.object("")
+	w.Object("")
 	if !anyCitable(citations) {
-		w.str("text", s)
-		w.end('}')
+		w.Str("text", s)
+		w.End("}")
 		return
 	}
-	w.object("citationsContent")
-	w.array("content")
-	w.object("")
-	w.str("text", s)
-	w.end('}')
-	w.end(']')
-	w.array("citations")
+	w.Object("citationsContent")
+	w.Array("content")
+	w.Object("")
+	w.Str("text", s)
+	w.End("}")
+	w.End("]")
+	w.Array("citations")
 	for i := range citations {
 		if c := &citations[i]; citable(c) {
 			w.citation(c)
 		}
 	}
-	w.end(']')
-	w.b = append(w.b, "}}"...)
+	w.End("]")
+	w.End("}}")
 }
 
 func anyCitable(list []llm.Citation) bool {
@@ -145,51 +145,51 @@ func citable(c *llm.Citation) bool {
 
 func (w *writer) citation(c *llm.Citation) {
 	if c.From == llm.Converse && c.Raw.Kind() == '{' {
-		w.raw("", c.Raw)
+		w.Raw("", c.Raw)
 		return
 	}
-	w.object("")
+	w.Object("")
 	if c.Title != "" {
-		w.str("title", c.Title)
+		w.Str("title", c.Title)
 	}
 	if c.Kind == "search_result" && c.URL != "" {
-		w.str("source", c.URL)
+		w.Str("source", c.URL)
 	}
 	if c.CitedText != "" {
-		w.array("sourceContent")
-		w.object("")
-		w.str("text", c.CitedText)
-		w.b = append(w.b, "}]"...)
+		w.Array("sourceContent")
+		w.Object("")
+		w.Str("text", c.CitedText)
+		w.End("}]")
 	}
-	w.object("location")
+	w.Object("location")
 	if c.Kind == "url" {
-		w.object("web")
-		w.str("url", c.URL)
+		w.Object("web")
+		w.Str("url", c.URL)
 		if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" {
-			w.str("domain", u.Hostname())
+			w.Str("domain", u.Hostname())
 		}
-		w.b = append(w.b, "}}}"...)
+		w.End("}}}")
 		return
 	}
-	w.object(map[string]string{
+	w.Object(map[string]string{
 		"char": "documentChar", "page": "documentPage", "block": "documentChunk", "search_result": "searchResultLocation",
 	}[c.Kind])
 	index := "documentIndex"
 	if c.Kind == "search_result" {
 		index = "searchResultIndex"
 	}
-	w.int(index, max(0, c.Document))
-	w.int("start", max(0, c.Start))
-	w.int("end", max(0, c.End))
-	w.b = append(w.b, "}}}"...)
+	w.Int(index, max(0, c.Document))
+	w.Int("start", max(0, c.Start))
+	w.Int("end", max(0, c.End))
+	w.End("}}}")
 }
 
 func (w *writer) cachePoint(ttl string) {
-	w.object("")
-	w.object("cachePoint")
-	w.str("type", "default")
+	w.Object("")
+	w.Object("cachePoint")
+	w.Str("type", "default")
 	if ttl != "" {
-		w.str("ttl", ttl)
+		w.Str("ttl", ttl)
 	}
-	w.b = append(w.b, "}}"...)
+	w.End("}}")
 }

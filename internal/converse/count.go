@@ -4,6 +4,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // DecodeCount reads a client's body of count-tokens, whose input is a Converse body.
@@ -27,7 +28,7 @@ func DecodeCount(body []byte) (*llm.Request, error) {
 	req, err := Converse.DecodeRequest(c.Input.Converse)
 	if err != nil {
 		e := llm.AsError(err)
-		e.Param = joinPath("input.converse", e.Param)
+		e.Param = llm.JoinPath("input.converse", e.Param)
 		return nil, e
 	}
 	return req, nil
@@ -35,11 +36,11 @@ func DecodeCount(body []byte) (*llm.Request, error) {
 
 // EncodeCount appends the body of count-tokens for the target: what fills the input and nothing else.
 func EncodeCount(dst []byte, req *llm.Request, t *llm.Target) (body []byte, dropped []string, err error) {
-	w := writer{dst, len(dst)}
-	w.object("")
-	w.object("input")
-	w.name("converse")
-	body, dropped, err = encodeRequest(w.b, req, t, true)
+	w := newWriter(dst)
+	w.Object("")
+	w.Object("input")
+	w.Name("converse")
+	body, dropped, err = encodeRequest(w.Buf, req, t, true)
 	if err != nil {
 		return dst, nil, err
 	}
@@ -48,11 +49,11 @@ func EncodeCount(dst []byte, req *llm.Request, t *llm.Target) (body []byte, drop
 
 // AppendCount appends the answer of count-tokens.
 func AppendCount(dst []byte, n int64) []byte {
-	w := writer{dst, len(dst)}
-	w.object("")
-	w.int("inputTokens", n)
-	w.end('}')
-	return w.b
+	w := newWriter(dst)
+	w.Object("")
+	w.Int("inputTokens", n)
+	w.End("}")
+	return w.Buf
 }
 
 // DecodeCountResponse reads the answer of count-tokens.
@@ -60,7 +61,7 @@ func DecodeCountResponse(body []byte) (int64, error) {
 	var c struct {
 		Input *int64 `json:"inputTokens"`
 	}
-	if err := unmarshalUpstream(body, &c); err != nil || c.Input == nil || *c.Input < 0 {
+	if err := wire.Unmarshal(body, &c); err != nil || c.Input == nil || *c.Input < 0 {
 		return 0, &llm.Error{Kind: llm.ErrUpstream, Message: "the upstream's answer is not a count of tokens", Upstream: true, Cause: err}
 	}
 	return *c.Input, nil

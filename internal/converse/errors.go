@@ -76,11 +76,11 @@ func (dialect) EncodeError(dst []byte, h http.Header, e *llm.Error) []byte {
 }
 
 func appendMessage(dst []byte, message string) []byte {
-	w := writer{dst, len(dst)}
-	w.object("")
-	w.str("message", message)
-	w.end('}')
-	return w.b
+	w := newWriter(dst)
+	w.Object("")
+	w.Str("message", message)
+	w.End("}")
+	return w.Buf
 }
 
 // isBody says whether body is an AWS error that may go to a client as it is.
@@ -92,7 +92,7 @@ func isBody(body []byte) bool {
 		Message  string `json:"message"`
 		Message2 string `json:"Message"`
 	}
-	return llm.Raw(body).IsValid() && unmarshalUpstream(body, &v) == nil && (v.Message != "" || v.Message2 != "")
+	return llm.Raw(body).IsValid() && wire.Unmarshal(body, &v) == nil && (v.Message != "" || v.Message2 != "")
 }
 
 // EncodeStreamError frames the exception that ends a stream: one of the five that Bedrock's streams have.
@@ -148,7 +148,7 @@ func (dialect) DecodeError(status int, h http.Header, body []byte) *llm.Error {
 		Message  llm.Raw `json:"message"`
 		Message2 llm.Raw `json:"Message"`
 	}
-	if len(body) > 0 && body[0] == '{' && unmarshalUpstream(body, &v) == nil {
+	if len(body) > 0 && body[0] == '{' && wire.Unmarshal(body, &v) == nil {
 		e.Body = bytes.Clone(body)
 		if e.Message = llm.StringOf(v.Message); e.Message == "" {
 			e.Message = llm.StringOf(v.Message2)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // place is where a part stands; not every block may stand everywhere.
@@ -120,23 +121,23 @@ func (e *encoder) useNative(p llm.Part) (llm.Part, bool) {
 				Enabled bool `json:"enabled"`
 			} `json:"citations"`
 		}
-		if unmarshalUpstream(p.Raw, &s) == nil {
+		if wire.Unmarshal(p.Raw, &s) == nil {
 			w := writer{}
-			w.object("")
-			w.str("source", s.Source)
-			w.str("title", s.Title)
-			w.array("content")
+			w.Object("")
+			w.Str("source", s.Source)
+			w.Str("title", s.Title)
+			w.Array("content")
 			for _, c := range s.Content {
-				w.object("")
-				w.str("text", c.Text)
-				w.end('}')
+				w.Object("")
+				w.Str("text", c.Text)
+				w.End("}")
 			}
-			w.end(']')
+			w.End("]")
 			if s.Citations.Enabled {
-				w.raw("citations", llm.Raw(`{"enabled":true}`))
+				w.Raw("citations", llm.Raw(`{"enabled":true}`))
 			}
-			w.end('}')
-			return llm.Part{Kind: llm.KindDocument, Extra: map[string]llm.Raw{searchKey: w.b}, Media: &llm.Media{}, Cache: p.Cache}, true
+			w.End("}")
+			return llm.Part{Kind: llm.KindDocument, Extra: map[string]llm.Raw{searchKey: w.Buf}, Media: &llm.Media{}, Cache: p.Cache}, true
 		}
 	}
 	if kind == "" {
@@ -233,11 +234,11 @@ func (e *encoder) part(p *llm.Part, path string) {
 	case llm.KindText:
 		e.textPart(p, guard)
 	case llm.KindJSON:
-		e.object("")
-		e.raw("json", p.Raw)
-		e.end('}')
+		e.Object("")
+		e.Raw("json", p.Raw)
+		e.End("}")
 	case llm.KindNative:
-		e.raw("", p.Raw)
+		e.Raw("", p.Raw)
 	case llm.KindReasoning:
 		by := p.SignedBy
 		if by == llm.Anthropic {
@@ -249,16 +250,16 @@ func (e *encoder) part(p *llm.Part, path string) {
 	case llm.KindToolCall:
 		e.toolUse(e.callID(p.Call.ID), ToolName(p.Call.Name), p.Call.ArgumentsObject())
 	case llm.KindToolResult:
-		e.object("")
-		e.object("toolResult")
-		e.str("toolUseId", e.callID(p.Result.CallID))
-		e.array("content")
+		e.Object("")
+		e.Object("toolResult")
+		e.Str("toolUseId", e.callID(p.Result.CallID))
+		e.Array("content")
 		e.blocks(p.Result.Parts, path+".toolResult.content")
-		e.end(']')
+		e.End("]")
 		if p.Result.IsError && (e.own || e.f.claude() || e.f.nova() || e.f.maker == "") {
-			e.str("status", "error")
+			e.Str("status", "error")
 		}
-		e.b = append(e.b, "}}"...)
+		e.End("}}")
 	default:
 		e.mediaPart(p, guard)
 	}
@@ -267,18 +268,18 @@ func (e *encoder) part(p *llm.Part, path string) {
 func (e *encoder) textPart(p *llm.Part, guard llm.Raw) {
 	switch {
 	case llm.IsSet(guard):
-		e.object("")
-		e.object("guardContent")
-		e.object("text")
-		e.str("text", p.Text)
+		e.Object("")
+		e.Object("guardContent")
+		e.Object("text")
+		e.Str("text", p.Text)
 		for _, m := range llm.ObjectOf(guard) {
-			e.member(m.Name, m.Value)
+			e.Member(m.Name, m.Value)
 		}
-		e.b = append(e.b, "}}}"...)
+		e.End("}}}")
 	case llm.IsSet(p.Extra[citationKey]):
-		e.object("")
-		e.raw("citationsContent", p.Extra[citationKey])
-		e.end('}')
+		e.Object("")
+		e.Raw("citationsContent", p.Extra[citationKey])
+		e.End("}")
 	case e.own, e.f.claude() && sourced(p.Citations):
 		e.text(p.Text, p.Citations)
 	default:
@@ -299,10 +300,10 @@ func sourced(list []llm.Citation) bool {
 }
 
 func (e *encoder) mediaPart(p *llm.Part, guard llm.Raw) {
-	e.object("")
+	e.Object("")
 	if llm.IsSet(p.Extra[searchKey]) {
-		e.raw("searchResult", p.Extra[searchKey])
-		e.end('}')
+		e.Raw("searchResult", p.Extra[searchKey])
+		e.End("}")
 		return
 	}
 	word, name := "", ""
@@ -316,11 +317,11 @@ func (e *encoder) mediaPart(p *llm.Part, guard llm.Raw) {
 		}
 	}
 	if llm.IsSet(guard) {
-		e.object("guardContent")
+		e.Object("guardContent")
 	}
 	e.media(p, word, name)
 	if llm.IsSet(guard) {
-		e.end('}')
+		e.End("}")
 	}
-	e.end('}')
+	e.End("}")
 }

@@ -179,9 +179,9 @@ func (e *encoder) additional(count bool) {
 	}
 	switch {
 	case len(o) > 0:
-		e.raw(additionalKey, o.Raw())
+		e.Raw(additionalKey, o.Raw())
 	case e.own && llm.IsSet(raw) && !given && len(llm.ObjectOf(raw)) == 0:
-		e.raw(additionalKey, llm.Raw("{}"))
+		e.Raw(additionalKey, llm.Raw("{}"))
 	}
 }
 

@@ -1,7 +1,6 @@
 package converse
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 
@@ -122,11 +121,7 @@ func decodeInference(req *llm.Request, w *wireRequest) *llm.Error {
 	}
 	req.MaxTokens, req.Temperature, req.TopP, req.Stop = c.MaxTokens, c.Temperature, c.TopP, c.Stop
 	if len(c.Extra) > 0 {
-		o := llm.Object{}
-		for _, k := range slices.Sorted(maps.Keys(c.Extra)) {
-			o = o.Add(k, c.Extra[k])
-		}
-		req.Extra = llm.WithExtra(req.Extra, inferenceKey, o.Raw())
+		req.Extra = llm.WithExtra(req.Extra, inferenceKey, llm.SortedObject(c.Extra).Raw())
 	}
 	return nil
 }

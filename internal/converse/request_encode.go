@@ -48,23 +48,23 @@ func (dialect) EncodeRequest(dst []byte, req *llm.Request, t *llm.Target) (body 
 }
 
 func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]byte, []string, error) {
-	e := &encoder{writer: writer{dst, len(dst)}, req: req, t: t, f: familyOf(t.Model), own: req.From == llm.Converse, names: docNames{}}
+	e := &encoder{writer: newWriter(dst), req: req, t: t, f: familyOf(t.Model), own: req.From == llm.Converse, names: docNames{}}
 	system := e.conversation()
 	e.offer()
 	e.reasoning()
 	e.choose()
-	e.object("")
+	e.Object("")
 	if len(e.messages) > 0 {
-		e.array("messages")
+		e.Array("messages")
 		for i := range e.messages {
 			e.message(&e.messages[i], at("messages", i))
 		}
-		e.end(']')
+		e.End("]")
 	}
 	if len(system) > 0 {
-		e.array("system")
+		e.Array("system")
 		e.blocks(system, "system")
-		e.end(']')
+		e.End("]")
 	}
 	e.writeTools()
 	if !count {
@@ -77,11 +77,11 @@ func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]b
 		e.extras()
 		e.foreign()
 	}
-	e.end('}')
+	e.End("}")
 	if e.err != nil {
 		return dst, nil, e.err
 	}
-	return e.b, e.dropped, nil
+	return e.Buf, e.dropped, nil
 }
 
 // conversation sorts the messages into the leading system text, which it returns, and turns that Bedrock accepts.
@@ -157,15 +157,15 @@ func (e *encoder) trimLast() {
 }
 
 func (e *encoder) message(m *llm.Message, path string) {
-	e.object("")
-	e.str("role", string(m.Role))
-	e.array("content")
+	e.Object("")
+	e.Str("role", string(m.Role))
+	e.Array("content")
 	e.blocks(m.Parts, path+".content")
-	e.end(']')
+	e.End("]")
 	if e.own {
-		e.extra(m.Extra)
+		e.Extra(m.Extra)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 // inference writes the parameters that all models share, inside what Bedrock and the model take.
@@ -186,7 +186,7 @@ func (e *encoder) inference() {
 				n = min(n, e.t.MaxOutput)
 			}
 		}
-		w.int("maxTokens", n)
+		w.Int("maxTokens", n)
 	}
 	if r.Temperature != nil {
 		e.temperature(&w, *r.Temperature)
@@ -198,19 +198,19 @@ func (e *encoder) inference() {
 				e.drop("top_p")
 			}
 		} else {
-			w.float("topP", *p)
+			w.Float("topP", *p)
 		}
 	}
 	e.stops(&w)
 	if e.own {
 		for _, m := range llm.ObjectOf(r.Extra[inferenceKey]) {
-			w.member(m.Name, m.Value)
+			w.Member(m.Name, m.Value)
 		}
 	}
-	if len(w.b) > 0 {
-		e.object(inferenceKey)
-		e.b = append(e.b, w.b...)
-		e.end('}')
+	if len(w.Buf) > 0 {
+		e.Object(inferenceKey)
+		e.Buf = append(e.Buf, w.Buf...)
+		e.End("}")
 	}
 }
 
@@ -226,7 +226,7 @@ func (e *encoder) temperature(w *writer, v float64) {
 		e.drop("temperature")
 		v = math.Max(0, math.Min(1, v))
 	}
-	w.float("temperature", v)
+	w.Float("temperature", v)
 }
 
 func (e *encoder) stops(w *writer) {
@@ -241,11 +241,11 @@ func (e *encoder) stops(w *writer) {
 	if len(stops) == 0 {
 		return
 	}
-	w.array("stopSequences")
+	w.Array("stopSequences")
 	for _, s := range stops {
-		w.str("", s)
+		w.Str("", s)
 	}
-	w.end(']')
+	w.End("]")
 }
 
 // Bedrock's rules for requestMetadata. The lengths are not in the expression, which would be compiled to a copy of itself for each character.
@@ -276,13 +276,13 @@ func (e *encoder) account() {
 				e.drop("metadata")
 				continue
 			}
-			w.member(k, llm.Quote(v))
+			w.Member(k, llm.Quote(v))
 			n++
 		}
 		if n > 0 {
-			e.object("requestMetadata")
-			e.b = append(e.b, w.b...)
-			e.end('}')
+			e.Object("requestMetadata")
+			e.Buf = append(e.Buf, w.Buf...)
+			e.End("}")
 		}
 	}
 	tier := e.req.ServiceTier
@@ -299,9 +299,9 @@ func (e *encoder) account() {
 		}
 	}
 	if tier != "" {
-		e.object("serviceTier")
-		e.str("type", tier)
-		e.end('}')
+		e.Object("serviceTier")
+		e.Str("type", tier)
+		e.End("}")
 	}
 }
 
@@ -323,32 +323,32 @@ func (e *encoder) output() {
 	if !schema && e.think.effort == "" && len(rest) == 0 {
 		return
 	}
-	e.object(outputKey)
+	e.Object(outputKey)
 	if schema {
 		s := f.Schema
 		if !e.own && e.f.claude() {
 			s = llm.ClosedSchema(s)
 		}
-		e.object("textFormat")
-		e.str("type", "json_schema")
-		e.object("structure")
-		e.object("jsonSchema")
-		e.str("schema", string(s))
+		e.Object("textFormat")
+		e.Str("type", "json_schema")
+		e.Object("structure")
+		e.Object("jsonSchema")
+		e.Str("schema", string(s))
 		if f.Name != "" {
-			e.str("name", f.Name)
+			e.Str("name", f.Name)
 		}
 		if f.Description != "" {
-			e.str("description", f.Description)
+			e.Str("description", f.Description)
 		}
-		e.b = append(e.b, "}}}"...)
+		e.End("}}}")
 	}
 	if e.think.effort != "" {
-		e.str("effort", e.think.effort)
+		e.Str("effort", e.think.effort)
 	}
 	for _, m := range rest {
-		e.member(m.Name, m.Value)
+		e.Member(m.Name, m.Value)
 	}
-	e.end('}')
+	e.End("}")
 }
 
 // borrowed are Bedrock's own words that OpenAI's clients are used to send beside the rest.
@@ -358,17 +358,17 @@ var borrowed = []string{"guardrailConfig", "performanceConfig", "promptVariables
 func (e *encoder) extras() {
 	extra := e.req.Extra
 	if e.own {
-		e.extra(extra, additionalKey, outputKey, inferenceKey, modelKey)
+		e.Extra(extra, additionalKey, outputKey, inferenceKey, modelKey)
 		return
 	}
 	for _, k := range borrowed {
 		if v := extra[k]; e.req.From == llm.OpenAI && (v.Kind() == '{' || v.Kind() == '[') {
-			e.member(k, v)
+			e.Member(k, v)
 		}
 	}
 	if e.f.claude() && len(e.req.Stop) > 0 && !(e.req.From == llm.OpenAI && llm.IsSet(extra[pathsKey])) {
 		// Which sequence was hit: the first is where whole answers have it, the second where streams do.
-		e.raw(pathsKey, llm.Raw(`["/stop_sequence","/delta/stop_sequence"]`))
+		e.Raw(pathsKey, llm.Raw(`["/stop_sequence","/delta/stop_sequence"]`))
 	}
 	for _, k := range slices.Sorted(maps.Keys(extra)) {
 		if llm.IsSet(extra[k]) && !(e.req.From == llm.OpenAI && (k == additionalKey || slices.Contains(borrowed, k))) {

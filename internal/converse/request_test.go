@@ -288,10 +288,10 @@ func sorted(t *testing.T, body []byte) string {
 			m[x.Name] = walk(x.Value)
 		}
 		w := writer{}
-		w.object("")
-		w.extra(m)
-		w.end('}')
-		return w.b
+		w.Object("")
+		w.Extra(m)
+		w.End("}")
+		return w.Buf
 	}
 	return string(walk(body))
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 type wireResponse struct {
@@ -24,7 +25,7 @@ type wireResponse struct {
 // DecodeResponse reads a whole answer. Stop.Details holds additionalModelResponseFields; Extra the trace and what else Bedrock adds.
 func (dialect) DecodeResponse(body []byte) (*llm.Response, error) {
 	var w wireResponse
-	if err := unmarshalUpstream(body, &w); err != nil {
+	if err := wire.Unmarshal(body, &w); err != nil {
 		return nil, unreadable(err)
 	}
 	if e := w.broken(body); e != nil {
@@ -137,50 +138,50 @@ func stopWord(s llm.Stop, own, calls bool) string {
 func (w *writer) responseFields(s llm.Stop, own bool) {
 	switch {
 	case own && llm.IsSet(s.Details):
-		w.raw("additionalModelResponseFields", s.Details)
+		w.Raw("additionalModelResponseFields", s.Details)
 	case s.Sequence != "":
-		w.object("additionalModelResponseFields")
-		w.str("stop_sequence", s.Sequence)
-		w.end('}')
+		w.Object("additionalModelResponseFields")
+		w.Str("stop_sequence", s.Sequence)
+		w.End("}")
 	}
 }
 
 // EncodeResponse appends a whole answer: the first choice, Converse has no others.
 func (dialect) EncodeResponse(dst []byte, resp *llm.Response, x *llm.Exchange) []byte {
-	w := writer{dst, len(dst)}
+	w := newWriter(dst)
 	own := resp.From == llm.Converse
 	var c llm.Choice
 	if len(resp.Choices) > 0 {
 		c = resp.Choices[0]
 	}
 	calls := false
-	w.object("")
-	w.object("output")
-	w.object("message")
-	w.str("role", "assistant")
-	w.array("content")
+	w.Object("")
+	w.Object("output")
+	w.Object("message")
+	w.Str("role", "assistant")
+	w.Array("content")
 	for i := range c.Parts {
 		p := &c.Parts[i]
 		calls = calls || p.Kind == llm.KindToolCall
 		w.answerPart(p, own, x, i)
 	}
-	w.b = append(w.b, "]}}"...)
-	w.str("stopReason", stopWord(c.Stop, own, calls))
+	w.End("]}}")
+	w.Str("stopReason", stopWord(c.Stop, own, calls))
 	w.usage(resp.Usage, own)
 	w.metrics(x)
 	w.responseFields(c.Stop, own)
 	w.tier(resp.ServiceTier)
 	if own {
-		w.extra(resp.Extra)
+		w.Extra(resp.Extra)
 	}
-	w.end('}')
-	return w.b
+	w.End("}")
+	return w.Buf
 }
 
 func (w *writer) metrics(x *llm.Exchange) {
-	w.object("metrics")
-	w.int("latencyMs", latency(x))
-	w.end('}')
+	w.Object("metrics")
+	w.Int("latencyMs", latency(x))
+	w.End("}")
 }
 
 func latency(x *llm.Exchange) int64 {
@@ -199,9 +200,9 @@ func (w *writer) tier(tier string) {
 	default:
 		return
 	}
-	w.object(tierKey)
-	w.str("type", tier)
-	w.end('}')
+	w.Object(tierKey)
+	w.Str("type", tier)
+	w.End("}")
 }
 
 // callID is a tool call's id, or one made from the gateway's own where the upstream gave none.
@@ -234,7 +235,7 @@ func (w *writer) answerPart(p *llm.Part, own bool, x *llm.Exchange, n int) {
 		}
 	case llm.KindNative:
 		if own && len(p.Raw) > 0 {
-			w.raw("", p.Raw)
+			w.Raw("", p.Raw)
 		}
 	case llm.KindImage, llm.KindAudio, llm.KindVideo, llm.KindDocument:
 		w.answerMedia(p, own)
@@ -260,11 +261,11 @@ func (w *writer) answerMedia(p *llm.Part, own bool) {
 	}
 	c := *p
 	c.Media = &m
-	w.object("")
+	w.Object("")
 	name := m.Name
 	if name == "" {
 		name = "document"
 	}
 	w.media(&c, word, name)
-	w.end('}')
+	w.End("}")
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // NewStreamDecoder reads one ConverseStream, see llm.Spoken.
@@ -88,7 +89,7 @@ func (d *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 			Index int64     `json:"contentBlockIndex"`
 			Start wireStart `json:"start"`
 		}
-		if err := unmarshalUpstream(f.Data, &w); err != nil {
+		if err := wire.Unmarshal(f.Data, &w); err != nil {
 			return dst, badFrame(f.Type, err)
 		}
 		return d.blockStart(d.start(dst), w.Index, &w.Start), nil
@@ -97,7 +98,7 @@ func (d *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 			Index int64     `json:"contentBlockIndex"`
 			Delta wireDelta `json:"delta"`
 		}
-		if err := unmarshalUpstream(f.Data, &w); err != nil {
+		if err := wire.Unmarshal(f.Data, &w); err != nil {
 			return dst, badFrame(f.Type, err)
 		}
 		return d.delta(d.start(dst), w.Index, &w.Delta), nil
@@ -105,7 +106,7 @@ func (d *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 		var w struct {
 			Index int64 `json:"contentBlockIndex"`
 		}
-		if err := unmarshalUpstream(f.Data, &w); err != nil {
+		if err := wire.Unmarshal(f.Data, &w); err != nil {
 			return dst, badFrame(f.Type, err)
 		}
 		return d.blockStop(dst, w.Index), nil
@@ -114,13 +115,13 @@ func (d *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 			StopReason string  `json:"stopReason"`
 			Fields     llm.Raw `json:"additionalModelResponseFields"`
 		}
-		if err := unmarshalUpstream(f.Data, &w); err != nil {
+		if err := wire.Unmarshal(f.Data, &w); err != nil {
 			return dst, badFrame(f.Type, err)
 		}
 		return d.stop(d.start(dst), w.StopReason, w.Fields), nil
 	case "metadata":
 		var w wireMetadata
-		if err := unmarshalUpstream(f.Data, &w); err != nil {
+		if err := wire.Unmarshal(f.Data, &w); err != nil {
 			return dst, badFrame(f.Type, err)
 		}
 		d.metadata(&w)
@@ -311,12 +312,12 @@ func (b *inBlock) part() *llm.Part {
 		}
 		b.head = b.head.With("input", input)
 	} else {
-		w := writer{b: []byte{'['}}
+		w := wire.Writer{Buf: []byte{'['}}
 		for _, r := range b.list {
-			w.raw("", r)
+			w.Raw("", r)
 		}
-		w.end(']')
-		b.head = b.head.With("content", w.b)
+		w.End("]")
+		b.head = b.head.With("content", w.Buf)
 	}
 	return &llm.Part{Kind: llm.KindNative, Raw: llm.Object{}.Add(b.name, b.head.Raw()).Raw()}
 }

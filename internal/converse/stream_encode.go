@@ -1,8 +1,6 @@
 package converse
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/weir-gateway/weir/internal/llm"
 	"github.com/weir-gateway/weir/internal/wire"
 )
@@ -81,13 +79,12 @@ func (s *streamEncoder) content(e *llm.Event) {
 
 // event begins a payload; send closes and frames it.
 func (s *streamEncoder) event() {
-	s.w.b = append(s.w.b[:0], '{')
-	s.w.from = 0
+	s.w.Buf = append(s.w.Buf[:0], '{')
 }
 
 func (s *streamEncoder) send(name string) {
-	s.w.end('}')
-	s.out = wire.AppendEvent(s.out, name, s.w.b)
+	s.w.End("}")
+	s.out = wire.AppendEvent(s.out, name, s.w.Buf)
 }
 
 func (s *streamEncoder) start() {
@@ -96,7 +93,7 @@ func (s *streamEncoder) start() {
 	}
 	s.started = true
 	s.event()
-	s.w.str("role", "assistant")
+	s.w.Str("role", "assistant")
 	s.send("messageStart")
 }
 
@@ -149,26 +146,26 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 		if !b.Begun {
 			s.open(b)
 			s.blockStart(b, func(w *writer) {
-				w.object("toolUse")
-				w.str("toolUseId", callID(b.Part.Call.ID, s.x, b.At))
-				w.str("name", b.Part.Call.Name)
-				w.end('}')
+				w.Object("toolUse")
+				w.Str("toolUseId", callID(b.Part.Call.ID, s.x, b.At))
+				w.Str("name", b.Part.Call.Name)
+				w.End("}")
 			})
 		}
 		if len(b.Text) > 0 {
-			s.blockDelta(b, func(w *writer) { w.object("toolUse"); w.bytes("input", b.Text); w.end('}') })
+			s.blockDelta(b, func(w *writer) { w.Object("toolUse"); w.Bytes("input", b.Text); w.End("}") })
 		}
 	case llm.KindReasoning:
 		if len(b.Text) > 0 {
-			s.reasoning(b, func(w *writer) { w.bytes("text", b.Text) })
+			s.reasoning(b, func(w *writer) { w.Bytes("text", b.Text) })
 		}
 		if b.Signature != "" {
-			s.reasoning(b, func(w *writer) { w.str("signature", joinSignature(b.Signature, b.SignedBy)) })
+			s.reasoning(b, func(w *writer) { w.Str("signature", joinSignature(b.Signature, b.SignedBy)) })
 			b.Signature = ""
 		}
 	case llm.KindRedacted:
 		if !b.Begun {
-			s.reasoning(b, func(w *writer) { w.str("redactedContent", joinRedacted(b.Part.Data, b.Part.SignedBy)) })
+			s.reasoning(b, func(w *writer) { w.Str("redactedContent", joinRedacted(b.Part.Data, b.Part.SignedBy)) })
 		}
 	case llm.KindImage, llm.KindNative:
 		if !b.Begun {
@@ -178,21 +175,15 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 		// Bedrock tells the source before the words.
 		for i := range b.Citations {
 			if c := &b.Citations[i]; citable(c) {
-				s.blockDelta(b, func(w *writer) { w.name("citation"); w.citation(c) })
+				s.blockDelta(b, func(w *writer) { w.Name("citation"); w.citation(c) })
 			}
 		}
 		b.Citations = nil
 		if len(b.Text) > 0 {
-			s.blockDelta(b, func(w *writer) { w.bytes("text", b.Text) })
+			s.blockDelta(b, func(w *writer) { w.Bytes("text", b.Text) })
 		}
 	}
 	b.Text = b.Text[:0]
-}
-
-// bytes writes a string that is held as bytes.
-func (w *writer) bytes(name string, v []byte) {
-	w.name(name)
-	w.b, _ = jsontext.AppendQuote(w.b, v) // the error tells of bytes that are not UTF-8, which were replaced
 }
 
 func (s *streamEncoder) open(b *llm.Block) {
@@ -205,43 +196,43 @@ func (s *streamEncoder) open(b *llm.Block) {
 func (s *streamEncoder) blockStart(b *llm.Block, body func(*writer)) {
 	s.open(b)
 	s.event()
-	s.w.object("start")
+	s.w.Object("start")
 	body(&s.w)
-	s.w.end('}')
-	s.w.int("contentBlockIndex", int64(b.At))
+	s.w.End("}")
+	s.w.Int("contentBlockIndex", int64(b.At))
 	s.send("contentBlockStart")
 }
 
 func (s *streamEncoder) blockDelta(b *llm.Block, body func(*writer)) {
 	s.open(b)
 	s.event()
-	s.w.object("delta")
+	s.w.Object("delta")
 	body(&s.w)
-	s.w.end('}')
-	s.w.int("contentBlockIndex", int64(b.At))
+	s.w.End("}")
+	s.w.Int("contentBlockIndex", int64(b.At))
 	s.send("contentBlockDelta")
 }
 
 func (s *streamEncoder) reasoning(b *llm.Block, body func(*writer)) {
-	s.blockDelta(b, func(w *writer) { w.object("reasoningContent"); body(w); w.end('}') })
+	s.blockDelta(b, func(w *writer) { w.Object("reasoningContent"); body(w); w.End("}") })
 }
 
 // whole writes a block that came at once: an image, or a call or result of a tool that the provider runs.
 func (s *streamEncoder) whole(b *llm.Block) {
 	if m := b.Part.Media; b.Part.Kind == llm.KindImage {
 		word := wordOf(llm.KindImage, m)
-		s.blockStart(b, func(w *writer) { w.object("image"); w.str("format", word); w.end('}') })
+		s.blockStart(b, func(w *writer) { w.Object("image"); w.Str("format", word); w.End("}") })
 		s.blockDelta(b, func(w *writer) {
-			w.object("image")
-			w.object("source")
+			w.Object("image")
+			w.Object("source")
 			if m.Data != "" {
-				w.str("bytes", m.Data)
+				w.Str("bytes", m.Data)
 			} else {
-				w.object("s3Location")
-				w.str("uri", m.URL)
-				w.end('}')
+				w.Object("s3Location")
+				w.Str("uri", m.URL)
+				w.End("}")
 			}
-			w.b = append(w.b, "}}"...)
+			w.End("}}")
 		})
 		return
 	}
@@ -253,12 +244,12 @@ func (s *streamEncoder) whole(b *llm.Block) {
 	inner := llm.ObjectOf(o.Get(name))
 	value := inner.Get(content)
 	head := inner.Without(content).Raw()
-	s.blockStart(b, func(w *writer) { w.raw(name, head) })
+	s.blockStart(b, func(w *writer) { w.Raw(name, head) })
 	switch {
 	case name == "toolResult" && value.Kind() == '[':
-		s.blockDelta(b, func(w *writer) { w.raw(name, value) })
+		s.blockDelta(b, func(w *writer) { w.Raw(name, value) })
 	case name == "toolUse" && llm.IsSet(value):
-		s.blockDelta(b, func(w *writer) { w.object(name); w.str("input", string(value)); w.end('}') })
+		s.blockDelta(b, func(w *writer) { w.Object(name); w.Str("input", string(value)); w.End("}") })
 	}
 }
 
@@ -270,7 +261,7 @@ func (s *streamEncoder) Close(b *llm.Block) {
 	}
 	if b.Begun {
 		s.event()
-		s.w.int("contentBlockIndex", int64(b.At))
+		s.w.Int("contentBlockIndex", int64(b.At))
 		s.send("contentBlockStop")
 	}
 }
@@ -280,7 +271,7 @@ func (s *streamEncoder) end() {
 	s.start()
 	s.blocks.End()
 	s.event()
-	s.w.str("stopReason", stopWord(s.stop, s.own, s.calls))
+	s.w.Str("stopReason", stopWord(s.stop, s.own, s.calls))
 	s.w.responseFields(s.stop, s.own)
 	s.send("messageStop")
 	s.event()
@@ -302,11 +293,11 @@ func (s *streamEncoder) trailer() {
 			v = s.extra[k]
 		}
 		if llm.IsSet(v) {
-			s.w.raw(k, v)
+			s.w.Raw(k, v)
 		}
 	}
 	if v := extra[tierKey]; llm.IsSet(v) {
-		s.w.raw(tierKey, v)
+		s.w.Raw(tierKey, v)
 	} else {
 		s.w.tier(s.tier)
 	}

@@ -164,6 +164,9 @@ contentBlockStop {"contentBlockIndex":1}
 messageStop {"stopReason":"end_turn"}
 `+usage, `start native{"toolUse":{"toolUseId":"a","name":"web","type":"server_tool_use","input":{"q":1}}} / `+
 		`native{"toolResult":{"toolUseId":"a","type":"r","content":[{"text":"x"}]}} / stop usage end`, true)
+	f("half characters", `contentBlockDelta {"contentBlockIndex":0,"delta":{"text":"a\ud83d"}}
+messageStop {"stopReason":"end_turn"}
+`+usage, "start text +a\uFFFD / stop usage end", true)
 	f("a picture", `contentBlockStart {"contentBlockIndex":0,"start":{"image":{"format":"png"}}}
 contentBlockDelta {"contentBlockIndex":0,"delta":{"image":{"source":{"bytes":"AAAA"}}}}
 contentBlockStop {"contentBlockIndex":0}

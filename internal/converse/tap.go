@@ -53,7 +53,7 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 					ToolUse toolName `json:"toolUse"`
 				} `json:"start"`
 			}
-			if unmarshalUpstream(data, &w) == nil {
+			if wire.Unmarshal(data, &w) == nil {
 				t.seen.Use(w.Start.ToolUse.Name)
 			}
 			return llm.MarkContent
@@ -62,7 +62,7 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 		var w struct {
 			StopReason string `json:"stopReason"`
 		}
-		if unmarshalUpstream(data, &w) != nil {
+		if wire.Unmarshal(data, &w) != nil {
 			return llm.MarkBad
 		}
 		t.seen.Finish = stopOf(w.StopReason, nil, false).Reason
@@ -72,7 +72,7 @@ func (t *tap) Frame(f llm.Frame) llm.Mark {
 		}
 	case "metadata":
 		var w wireMetadata
-		if unmarshalUpstream(data, &w) != nil {
+		if wire.Unmarshal(data, &w) != nil {
 			return llm.MarkBad
 		}
 		if w.Usage != nil {
@@ -100,7 +100,7 @@ func (t *tap) Body(body []byte) *llm.Error {
 		Usage      *wireUsage         `json:"usage"`
 		Extra      map[string]llm.Raw `json:",embed"`
 	}
-	if err := unmarshalUpstream(body, &w); err != nil {
+	if err := wire.Unmarshal(body, &w); err != nil {
 		t.seen.Err = unreadable(err)
 		return t.seen.Err
 	}

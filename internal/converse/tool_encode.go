@@ -153,21 +153,21 @@ func (e *encoder) writeTools() {
 	if len(e.tools) == 0 {
 		return
 	}
-	e.object("toolConfig")
-	e.array("tools")
+	e.Object("toolConfig")
+	e.Array("tools")
 	for i := range e.tools {
 		e.tool(&e.tools[i])
 	}
-	e.end(']')
+	e.End("]")
 	if e.choice.word != "" {
-		e.object("toolChoice")
-		e.object(e.choice.word)
+		e.Object("toolChoice")
+		e.Object(e.choice.word)
 		if e.choice.name != "" {
-			e.str("name", ToolName(e.choice.name))
+			e.Str("name", ToolName(e.choice.name))
 		}
-		e.b = append(e.b, "}}"...)
+		e.End("}}")
 	}
-	e.end('}')
+	e.End("}")
 }
 
 func (e *encoder) tool(t *llm.Tool) {
@@ -176,13 +176,13 @@ func (e *encoder) tool(t *llm.Tool) {
 		mark = e.cacheFor(mark)
 	}
 	if t.Type != "" {
-		e.raw("", t.Raw)
+		e.Raw("", t.Raw)
 	} else {
-		e.object("")
-		e.object("toolSpec")
-		e.str("name", ToolName(t.Name))
+		e.Object("")
+		e.Object("toolSpec")
+		e.Str("name", ToolName(t.Name))
 		if t.Description != "" {
-			e.str("description", t.Description)
+			e.Str("description", t.Description)
 		}
 		schema, strict := t.Schema, t.Strict != nil && *t.Strict
 		if !e.own {
@@ -195,19 +195,19 @@ func (e *encoder) tool(t *llm.Tool) {
 			}
 			e.dropExtra("tools.", t.Extra)
 		}
-		e.object("inputSchema")
-		e.raw("json", schema)
-		e.end('}')
+		e.Object("inputSchema")
+		e.Raw("json", schema)
+		e.End("}")
 		switch {
 		case e.own && t.Strict != nil:
-			e.bool("strict", *t.Strict)
+			e.Bool("strict", *t.Strict)
 		case strict:
-			e.bool("strict", true)
+			e.Bool("strict", true)
 		}
 		if e.own {
-			e.extra(t.Extra)
+			e.Extra(t.Extra)
 		}
-		e.b = append(e.b, "}}"...)
+		e.End("}}")
 	}
 	if mark != nil {
 		e.cachePoint(mark.TTL)

@@ -65,31 +65,31 @@ func (w *writer) usage(u *llm.Usage, own bool) {
 	if u == nil {
 		u = &llm.Usage{}
 	}
-	w.object("usage")
-	w.int("inputTokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
-	w.int("outputTokens", max(0, u.Output))
-	w.int("totalTokens", max(0, u.Sum()))
+	w.Object("usage")
+	w.Int("inputTokens", max(0, u.Input-u.CacheRead-u.CacheWrite))
+	w.Int("outputTokens", max(0, u.Output))
+	w.Int("totalTokens", max(0, u.Sum()))
 	if u.CacheKnown || u.CacheRead > 0 || u.CacheWrite > 0 {
-		w.int("cacheReadInputTokens", max(0, u.CacheRead))
-		w.int("cacheWriteInputTokens", max(0, u.CacheWrite))
+		w.Int("cacheReadInputTokens", max(0, u.CacheRead))
+		w.Int("cacheWriteInputTokens", max(0, u.CacheWrite))
 	}
 	if u.CacheWrite1h > 0 {
-		w.array("cacheDetails")
+		w.Array("cacheDetails")
 		w.cacheDetail("1h", u.CacheWrite1h)
 		if rest := u.CacheWrite - u.CacheWrite1h; rest > 0 {
 			w.cacheDetail("5m", rest)
 		}
-		w.end(']')
+		w.End("]")
 	}
 	if own {
-		w.extra(u.Extra, traceKey, performanceKey, tierKey)
+		w.Extra(u.Extra, traceKey, performanceKey, tierKey)
 	}
-	w.end('}')
+	w.End("}")
 }
 
 func (w *writer) cacheDetail(ttl string, n int64) {
-	w.object("")
-	w.str("ttl", ttl)
-	w.int("inputTokens", n)
-	w.end('}')
+	w.Object("")
+	w.Str("ttl", ttl)
+	w.Int("inputTokens", n)
+	w.End("}")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // unknown catches the members that the vocabulary has no field for, by the name they came with.
@@ -164,12 +165,12 @@ var (
 func badBody(err error) *llm.Error {
 	var syn *jsontext.SyntacticError
 	if errors.As(err, &syn) {
-		return &llm.Error{Kind: llm.ErrInvalid, Param: path(syn.JSONPointer), Message: "the body is not valid JSON: " + syn.Error() +
+		return &llm.Error{Kind: llm.ErrInvalid, Param: wire.FieldPath("", syn.JSONPointer), Message: "the body is not valid JSON: " + syn.Error() +
 			"; send one JSON object with contents", Cause: err}
 	}
 	var sem *json.SemanticError
 	if errors.As(err, &sem) {
-		field := path(sem.JSONPointer)
+		field := wire.FieldPath("", sem.JSONPointer)
 		want := "another type"
 		if sem.GoType != nil {
 			want = wanted(sem.GoType.String())

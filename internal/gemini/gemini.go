@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 type dialect struct{}
@@ -36,10 +36,9 @@ const skipSignature = "skip_thought_signature_validator"
 var readOptions = json.JoinOptions(json.MatchCaseInsensitiveNames(true))
 
 // upstreamOptions are for answers, which are read as leniently as can be.
-var upstreamOptions = json.JoinOptions(json.MatchCaseInsensitiveNames(true), jsontext.AllowDuplicateNames(true),
-	jsontext.AllowInvalidUTF8(true))
+var upstreamOptions = json.JoinOptions(json.MatchCaseInsensitiveNames(true), wire.Loose)
 
-var writeOptions = json.JoinOptions(json.Deterministic(true), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+var writeOptions = json.JoinOptions(json.Deterministic(true), wire.Loose)
 
 // generation is the major and minor version in a model's name times ten: 25 for gemini-2.5-pro, 30 for gemini-3-pro-preview. The
 // moving aliases (gemini-flash-latest) count as 30, and 0 means not a numbered Gemini (gemma, a tuned model's id).
@@ -70,31 +69,6 @@ func generation(model string) int {
 
 // onVertex tells the two provinces apart by the provider's name (vertex_ai, vertex_ai_beta, vertex).
 func onVertex(t *llm.Target) bool { return strings.HasPrefix(t.Provider, "vertex") }
-
-// path turns a JSON pointer into the words people know from the API reference: contents[1].parts[0].text.
-func path(p jsontext.Pointer) string {
-	var b strings.Builder
-	for tok := range p.Tokens() {
-		if isIndex(tok) {
-			b.WriteString("[" + tok + "]")
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(tok)
-	}
-	return b.String()
-}
-
-func isIndex(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != ""
-}
 
 // camel gives a member's canonical spelling: function_call -> functionCall.
 func camel(s string) string {

@@ -159,7 +159,7 @@ func readConfig(req *llm.Request, g *genConfig) error {
 	if err := readFormat(req, g); err != nil {
 		return err
 	}
-	if len(g.SpeechConfig) > 0 && g.SpeechConfig.Kind() != 'n' {
+	if llm.IsSet(g.SpeechConfig) {
 		var v voiceOnly
 		name := &v.VoiceConfig.PrebuiltVoiceConfig
 		if err := json.Unmarshal(g.SpeechConfig, &v, readOptions); err == nil && name.VoiceName != "" &&

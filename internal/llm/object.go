@@ -2,6 +2,7 @@ package llm
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -41,6 +42,15 @@ func ObjectOf(raw Raw) Object {
 	}
 	if d.PeekKind() != '}' {
 		return nil
+	}
+	return out
+}
+
+// SortedObject is an Extra as an object, in the order of its names.
+func SortedObject(extra map[string]Raw) Object {
+	out := Object{}
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		out = out.Add(name, extra[name])
 	}
 	return out
 }

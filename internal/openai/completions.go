@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // Completions is the legacy text completions dialect, both halves. A prompt is a user message, a list of prompts several of them. Prompts
@@ -219,7 +220,7 @@ func (completions) DecodeResponse(body []byte) (*llm.Response, error) {
 			Logprobs jsontext.Value `json:"logprobs"`
 		} `json:"choices"`
 	}
-	if json.Unmarshal(body, &in, lenient) == nil {
+	if wire.Unmarshal(body, &in) == nil {
 		for i := range min(len(in.Choices), len(resp.Choices)) {
 			if resp.Choices[i].Logprobs == nil {
 				resp.Choices[i].Logprobs = decodeTextLogprobs(in.Choices[i].Logprobs)
@@ -241,7 +242,7 @@ func decodeTextLogprobs(raw jsontext.Value) []llm.TokenLogprob {
 		return nil
 	}
 	var in textLogprobs
-	if json.Unmarshal(raw, &in, lenient) != nil || len(in.Tokens) == 0 {
+	if wire.Unmarshal(raw, &in) != nil || len(in.Tokens) == 0 {
 		return nil
 	}
 	out := make([]llm.TokenLogprob, len(in.Tokens))

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // Embeddings is the embeddings API, both halves.
@@ -169,7 +170,7 @@ func (embeddings) DecodeEmbed(body []byte) (*llm.EmbedResponse, error) {
 		Usage jsontext.Value `json:"usage"`
 		Error jsontext.Value `json:"error"`
 	}
-	if err := json.Unmarshal(body, &in, lenient); err != nil {
+	if err := wire.Unmarshal(body, &in); err != nil {
 		return nil, unread(body, err)
 	}
 	if llm.IsSet(in.Error) {

@@ -8,34 +8,31 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
-
-// lenient are the options for reading what an upstream sent: it is not ours to police, only to understand.
-var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // appendError appends LiteLLM's error envelope, {"error":{"message","type","param","code"}}, in which code is the HTTP status as a
 // string and type says whose fault it was. What the upstream called its error goes into provider_specific_fields, so that clients that
 // look for context_length_exceeded still find it.
 func appendError(dst []byte, e *llm.Error) []byte {
 	dst = append(dst, `{"error":{"message":`...)
-	dst = appendString(dst, e.Message)
+	dst = wire.AppendString(dst, e.Message)
 	dst = append(dst, `,"type":`...)
-	dst = appendString(dst, errorType(e))
+	dst = wire.AppendString(dst, errorType(e))
 	dst = append(dst, `,"param":`...)
 	if e.Param == "" || e.Upstream && e.Kind == llm.ErrContextWindow {
 		dst = append(dst, "null"...)
 	} else {
-		dst = appendString(dst, e.Param)
+		dst = wire.AppendString(dst, e.Param)
 	}
 	dst = append(dst, `,"code":`...)
 	code := strconv.Itoa(e.HTTPStatus())
 	if !e.Upstream && e.Code != "" {
 		code = e.Code
 	}
-	dst = appendString(dst, code)
+	dst = wire.AppendString(dst, code)
 	return append(appendUpstreamWords(dst, e), "}}"...)
 }
 
@@ -46,7 +43,7 @@ func appendStreamError(dst []byte, e *llm.Error) []byte {
 		return appendError(dst, e)
 	}
 	dst = append(dst, `{"error":{"message":`...)
-	dst = appendString(dst, e.Message)
+	dst = wire.AppendString(dst, e.Message)
 	dst = append(dst, `,"type":null,"param":null,"code":"`...)
 	dst = strconv.AppendInt(dst, int64(e.HTTPStatus()), 10)
 	dst = append(dst, '"')
@@ -60,14 +57,14 @@ func appendUpstreamWords(dst []byte, e *llm.Error) []byte {
 	dst = append(dst, `,"provider_specific_fields":{`...)
 	if e.Type != "" {
 		dst = append(dst, `"type":`...)
-		dst = appendString(dst, e.Type)
+		dst = wire.AppendString(dst, e.Type)
 	}
 	if e.Code != "" {
 		if e.Type != "" {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `"code":`...)
-		dst = appendString(dst, e.Code)
+		dst = wire.AppendString(dst, e.Code)
 	}
 	return append(dst, '}')
 }
@@ -101,7 +98,7 @@ func decodeError(status int, h http.Header, body []byte) *llm.Error {
 	e := &llm.Error{Kind: llm.KindOf(status), Status: status, Upstream: true, RetryAfter: llm.RetryAfter(h)}
 	body = mask(bytes.TrimSpace(body))
 	var v any
-	if len(body) > 0 && json.Unmarshal(body, &v, lenient) == nil {
+	if len(body) > 0 && wire.Unmarshal(body, &v) == nil {
 		e.Body = body
 		readErrorValue(e, v)
 	}
@@ -188,7 +185,7 @@ func addProviderText(e *llm.Error, meta map[string]any) {
 	}
 	inner := &llm.Error{}
 	var v any
-	if json.Unmarshal([]byte(raw), &v, lenient) == nil {
+	if wire.Unmarshal([]byte(raw), &v) == nil {
 		readErrorValue(inner, v)
 	}
 	if inner.Message == "" {
@@ -273,11 +270,4 @@ func mask(body []byte) []byte {
 	out := keyQuoted.ReplaceAll(body, []byte("${1}***"))
 	out = secretText.ReplaceAll(out, []byte("${1}***"))
 	return bytes.Clone(out)
-}
-
-// appendString appends s as a JSON string. Bytes that are not UTF-8 become the replacement character, which is what the ignored error
-// would have told.
-func appendString(dst []byte, s string) []byte {
-	dst, _ = jsontext.AppendQuote(dst, s)
-	return dst
 }

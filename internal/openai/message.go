@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 func decodeMessages(req *llm.Request, in *chatRequest) *llm.Error {
@@ -161,7 +162,7 @@ func (c *chatCall) sign(p *llm.Part) {
 				ThoughtSignature string `json:"thought_signature"`
 			} `json:"google"`
 		}
-		if json.Unmarshal(c.ExtraContent, &x, lenient) == nil {
+		if wire.Unmarshal(c.ExtraContent, &x) == nil {
 			sig = x.Google.ThoughtSignature
 		}
 	}
@@ -169,7 +170,7 @@ func (c *chatCall) sign(p *llm.Part) {
 		var x struct {
 			ThoughtSignature string `json:"thought_signature"`
 		}
-		if json.Unmarshal(c.ProviderFields, &x, lenient) == nil {
+		if wire.Unmarshal(c.ProviderFields, &x) == nil {
 			sig = x.ThoughtSignature
 		}
 	}
@@ -189,7 +190,7 @@ func (m *chatMessage) signText(parts []llm.Part) {
 	var x struct {
 		ThoughtSignatures []string `json:"thought_signatures"`
 	}
-	if json.Unmarshal(m.ProviderFields, &x, lenient) != nil || len(x.ThoughtSignatures) == 0 {
+	if wire.Unmarshal(m.ProviderFields, &x) != nil || len(x.ThoughtSignatures) == 0 {
 		return
 	}
 	for i := range parts {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-gateway/weir/internal/llm"
@@ -228,4 +229,15 @@ func TestDecodeResponse_failures(t *testing.T) {
 	f(`{"error":{"message":"error inside a 200","type":"server_error","param":null,"code":null}}`, llm.ErrInternal, 500)
 	f(`{"error":{"message":"slow down","code":429}}`, llm.ErrRateLimit, 429)
 	f(`{"object":"error","message":"too long","type":"invalid_request_error","code":"context_length_exceeded"}`, llm.ErrContextWindow, 400)
+}
+
+// Bytes that are not UTF-8 do not get through to a client, in members nobody here understands either.
+func TestDecodeResponse_badBytes(t *testing.T) {
+	resp, err := Chat.DecodeResponse([]byte("{\"id\":\"1\",\"odd\":{\"a\":\"\xff\"},\"choices\":[{\"message\":{\"content\":\"b\xff\"},\"finish_reason\":\"stop\"}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := Chat.EncodeResponse(nil, resp, &llm.Exchange{}); !jsontext.Value(out).IsValid() || !strings.Contains(string(out), "\"odd\":{\"a\":\"\uFFFD\"}") {
+		t.Errorf("%q", out)
+	}
 }

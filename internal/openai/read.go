@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // The dialect's unions and the loosely typed members of its imitators. Each reads itself, so that an error knows its place.
@@ -126,7 +127,7 @@ func badRequest(err error) *llm.Error {
 	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		param := paramOf(semantic.JSONPointer)
+		param := wire.FieldPath("", semantic.JSONPointer)
 		what := "of another type"
 		var w wantError
 		if errors.As(semantic.Err, &w) {
@@ -146,29 +147,13 @@ func badRequest(err error) *llm.Error {
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
 		if errors.Is(syntactic, jsontext.ErrDuplicateName) {
-			p := paramOf(syntactic.JSONPointer)
+			p := wire.FieldPath("", syntactic.JSONPointer)
 			return llm.Invalid(p, "Invalid JSON payload: '%s' is given twice.", p)
 		}
 		at := strconv.FormatInt(syntactic.ByteOffset, 10)
 		return llm.Invalid("request_body", "Invalid JSON payload: %s at byte %s.", strings.TrimPrefix(syntactic.Err.Error(), "jsontext: "), at)
 	}
 	return llm.Invalid("request_body", "Invalid JSON payload: %s.", strings.TrimPrefix(err.Error(), "jsontext: "))
-}
-
-// paramOf writes /messages/2/content as messages[2].content.
-func paramOf(p jsontext.Pointer) string {
-	var b strings.Builder
-	for token := range p.Tokens() {
-		if _, err := strconv.ParseUint(token, 10, 32); err == nil && b.Len() > 0 {
-			b.WriteString("[" + token + "]")
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(token)
-	}
-	return b.String()
 }
 
 func typeWord(t reflect.Type) string {

@@ -3,10 +3,10 @@ package openai
 import (
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // OpenAI's own chat completions hides a model's reasoning; everybody else shows it, each in a way of its own: reasoning_content
@@ -70,7 +70,7 @@ func (m *chatMessage) signCalls(parts []llm.Part) {
 
 func (m *chatMessage) details() []reasoningDetail {
 	var out []reasoningDetail
-	if json.Unmarshal(m.ReasoningDetails, &out, lenient) != nil {
+	if wire.Unmarshal(m.ReasoningDetails, &out) != nil {
 		return nil
 	}
 	return out
@@ -151,7 +151,7 @@ func thinkingText(v jsontext.Value) string {
 	var parts []struct {
 		Text string `json:"text"`
 	}
-	if json.Unmarshal(v, &parts, lenient) != nil {
+	if wire.Unmarshal(v, &parts) != nil {
 		return ""
 	}
 	var b strings.Builder

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // Extra keys under which a decoded request remembers in which of several forms the client said something, so that the same dialect
@@ -299,7 +300,7 @@ func decodeToolChoice(req *llm.Request, in *chatRequest) *llm.Error {
 	}
 	if v.Kind() == '"' {
 		c.Type = llm.StringOf(v)
-	} else if err := json.Unmarshal(v, &c, json.DefaultOptionsV2(), lenient); err != nil || v.Kind() != '{' {
+	} else if err := json.Unmarshal(v, &c, json.DefaultOptionsV2(), wire.Loose); err != nil || v.Kind() != '{' {
 		return llm.Invalid(param, "Invalid type for '%s': it must be none, auto, required or an object that names a tool.", param)
 	}
 	choice := &llm.ToolChoice{Mode: c.Type}

@@ -4,10 +4,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // requestWriter appends one request.
@@ -62,7 +62,7 @@ func (w *requestWriter) streamOptions() {
 	w.raw(`,"stream_options":{"include_usage":true`)
 	if rest := w.req.Extra["stream_options"]; w.same && rest != nil {
 		var m map[string]llm.Raw
-		if json.Unmarshal(rest, &m, lenient) == nil {
+		if wire.Unmarshal(rest, &m) == nil {
 			w.extra(m, "include_usage")
 		}
 	}
@@ -362,7 +362,7 @@ func (w *requestWriter) customFormat(raw llm.Raw) {
 			Definition string `json:"definition"`
 		} `json:"format"`
 	}
-	if json.Unmarshal(raw, &t, lenient) != nil || t.Format.Type == "" {
+	if wire.Unmarshal(raw, &t) != nil || t.Format.Type == "" {
 		return
 	}
 	w.raw(`,"format":{"type":`)
@@ -479,12 +479,12 @@ func nativeType(raw llm.Raw) string {
 	var t struct {
 		Type string `json:"type"`
 	}
-	if raw.Kind() == '{' && json.Unmarshal(raw, &t, lenient) == nil && t.Type != "" {
+	if raw.Kind() == '{' && wire.Unmarshal(raw, &t) == nil && t.Type != "" {
 		return t.Type
 	}
 	if raw.Kind() == '{' {
 		var m map[string]jsontext.Value
-		if json.Unmarshal(raw, &m, lenient) == nil && len(m) > 0 {
+		if wire.Unmarshal(raw, &m) == nil && len(m) > 0 {
 			return strings.Join(sortedKeys(m), "+")
 		}
 	}

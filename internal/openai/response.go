@@ -4,16 +4,16 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // DecodeResponse implements llm.Spoken.
 func (chat) DecodeResponse(body []byte) (*llm.Response, error) {
 	var in chatAnswer
-	if err := json.Unmarshal(body, &in, lenient); err != nil {
+	if err := wire.Unmarshal(body, &in); err != nil {
 		return nil, unread(body, err)
 	}
 	if err := in.failure(body); err != nil {
@@ -69,7 +69,7 @@ func (a *chatAnswer) usage() *llm.Usage {
 	var groq struct {
 		Usage jsontext.Value `json:"usage"`
 	}
-	if json.Unmarshal(a.Groq, &groq, lenient) != nil {
+	if wire.Unmarshal(a.Groq, &groq) != nil {
 		return nil
 	}
 	return decodeUsage(groq.Usage)
@@ -78,7 +78,7 @@ func (a *chatAnswer) usage() *llm.Usage {
 // citeURLs reads the top-level citations of Perplexity and xAI: a list of addresses.
 func (a *chatAnswer) citeURLs() []llm.Citation {
 	var urls []string
-	if !llm.IsSet(a.Citations) || json.Unmarshal(a.Citations, &urls, lenient) != nil {
+	if !llm.IsSet(a.Citations) || wire.Unmarshal(a.Citations, &urls) != nil {
 		return nil
 	}
 	out := make([]llm.Citation, 0, len(urls))
@@ -217,7 +217,7 @@ func decodeAnnotations(raw jsontext.Value) []llm.Citation {
 		return nil
 	}
 	var in []jsontext.Value
-	if json.Unmarshal(raw, &in, lenient) != nil {
+	if wire.Unmarshal(raw, &in) != nil {
 		return nil
 	}
 	var out []llm.Citation
@@ -232,7 +232,7 @@ func decodeAnnotations(raw jsontext.Value) []llm.Citation {
 				End     number `json:"end_index"`
 			} `json:"url_citation"`
 		}
-		switch err := json.Unmarshal(v, &a, lenient); {
+		switch err := wire.Unmarshal(v, &a); {
 		case err != nil:
 		case a.Type == "url_citation" && a.URL != nil:
 			out = append(out, llm.Citation{
@@ -250,7 +250,7 @@ func decodeLogprobs(raw jsontext.Value) []llm.TokenLogprob {
 		return nil
 	}
 	var in chatLogprobs
-	if json.Unmarshal(raw, &in, lenient) != nil {
+	if wire.Unmarshal(raw, &in) != nil {
 		return nil
 	}
 	return tokenLogprobs(append(in.Content, in.Refusal...))

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // Responses is OpenAI's Responses API, create and stream, without stored state: what a request asks to be remembered or looked up
@@ -132,7 +133,7 @@ func respKey(dst []byte, name string) []byte {
 }
 
 func respKeyString(dst []byte, name, value string) []byte {
-	return appendString(respKey(dst, name), value)
+	return wire.AppendString(respKey(dst, name), value)
 }
 
 // respKeyText is respKeyString that leaves an empty value out.
@@ -140,7 +141,7 @@ func respKeyText(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return appendString(respKey(dst, name), value)
+	return wire.AppendString(respKey(dst, name), value)
 }
 
 func respKeyInt(dst []byte, name string, n int64) []byte {
@@ -167,7 +168,7 @@ func respAppendRaw(dst []byte, v jsontext.Value) []byte {
 	for _, c := range v {
 		if c == '\n' || c == '\r' {
 			one := v.Clone()
-			if one.Compact(lenient) == nil {
+			if one.Compact(wire.Loose) == nil {
 				return append(dst, one...)
 			}
 			return append(dst, "null"...)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // conversation writes instructions and input.
@@ -110,7 +111,7 @@ func (e *respEncoder) content(b []byte, m *llm.Message, parts []llm.Part, at, fi
 	}
 	b = respKey(b, "content")
 	if len(parts) == 1 && p.Kind == llm.KindText && p.Cache == nil && len(p.Citations) == 0 && (p.ID == "" || !e.own) && !e.hasExtra(p) {
-		return append(appendString(b, p.Text), '}'), nil
+		return append(wire.AppendString(b, p.Text), '}'), nil
 	}
 	b = append(b, '[')
 	for i := range parts {
@@ -181,7 +182,7 @@ func (e *respEncoder) part(b []byte, p *llm.Part, role llm.Role, at, i int) ([]b
 		}
 		for _, k := range respKeys(p.Extra) {
 			if k != "phase" && k != "status" {
-				b = append(appendString(respComma(b), k), ':')
+				b = append(wire.AppendString(respComma(b), k), ':')
 				b = respAppendRaw(b, p.Extra[k])
 			}
 		}
@@ -243,7 +244,7 @@ func respDataMember(b []byte, mime, fallback, data string) []byte {
 	if mime == "" {
 		mime = respSniff(data, fallback)
 	}
-	return appendString(b, "data:"+mime+";base64,"+data)
+	return wire.AppendString(b, "data:"+mime+";base64,"+data)
 }
 
 // respSniff tells an image's type from the first characters of its base64.
@@ -324,9 +325,9 @@ func (e *respEncoder) result(b []byte, p *llm.Part, at, i int) ([]byte, *llm.Err
 	case len(r.Parts) == 0:
 		b = append(b, `""`...)
 	case len(r.Parts) == 1 && r.Parts[0].Kind == llm.KindText && (!e.own || r.Parts[0].Cache == nil && len(r.Parts[0].Extra) == 0):
-		b = appendString(b, r.Parts[0].Text)
+		b = wire.AppendString(b, r.Parts[0].Text)
 	case len(r.Parts) == 1 && r.Parts[0].Kind == llm.KindJSON:
-		b = appendString(b, string(r.Parts[0].Raw))
+		b = wire.AppendString(b, string(r.Parts[0].Raw))
 	default:
 		b = append(b, '[')
 		for k := range r.Parts {
@@ -390,7 +391,7 @@ func (e *respEncoder) reasoningMembers(b []byte, parts []llm.Part, signature str
 	for i := range parts {
 		switch {
 		case parts[i].Summary, !e.own && parts[i].Text != "":
-			b = append(appendString(append(respElem(b), `{"type":"summary_text","text":`...), parts[i].Text), '}')
+			b = append(wire.AppendString(append(respElem(b), `{"type":"summary_text","text":`...), parts[i].Text), '}')
 		case parts[i].Text != "":
 			texts++
 		}
@@ -400,7 +401,7 @@ func (e *respEncoder) reasoningMembers(b []byte, parts []llm.Part, signature str
 		b = append(respKey(b, "content"), '[')
 		for i := range parts {
 			if !parts[i].Summary && parts[i].Text != "" {
-				b = append(appendString(append(respElem(b), `{"type":"reasoning_text","text":`...), parts[i].Text), '}')
+				b = append(wire.AppendString(append(respElem(b), `{"type":"reasoning_text","text":`...), parts[i].Text), '}')
 			}
 		}
 		b = append(b, ']')
@@ -457,7 +458,7 @@ func respAppendAnnotation(b []byte, raw llm.Raw) []byte {
 	for _, l := range []struct {
 		name, otherwise string
 	}{{"start_index", "0"}, {"end_index", "0"}, {"title", `""`}} {
-		if v := m[l.name]; len(v) == 0 || v.Kind() == 'n' {
+		if v := m[l.name]; !llm.IsSet(v) {
 			m[l.name] = llm.Raw(l.otherwise)
 			missing = true
 		}

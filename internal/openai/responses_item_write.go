@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // closePart appends the events that end the open content or summary part.
@@ -18,12 +19,12 @@ func (w *respWriter) closePart(dst []byte, o *respOpen) []byte {
 		dst = respInto(dst, `,"summary_index":`, o.at)
 		dst = append(dst, `,"part":`...)
 		at := len(dst)
-		dst = append(appendString(append(dst, `{"type":"summary_text","text":`...), string(o.text)), '}')
+		dst = append(wire.AppendString(append(dst, `{"type":"summary_text","text":`...), string(o.text)), '}')
 		o.summaries = respAppendElem(o.summaries, dst[at:])
 		dst = w.finish(dst)
 	case o.part == llm.KindReasoning:
 		dst = w.doneText(dst, "response.reasoning_text.done", `,"content_index":`, "text", o)
-		part := append(appendString([]byte(`{"type":"reasoning_text","text":`), string(o.text)), '}')
+		part := append(wire.AppendString([]byte(`{"type":"reasoning_text","text":`), string(o.text)), '}')
 		o.content = respAppendElem(o.content, part)
 	default:
 		if o.part == llm.KindRefusal {
@@ -140,7 +141,7 @@ func (w *respWriter) item(dst []byte, o *respOpen, status string) []byte {
 	}
 	for _, k := range respKeys(o.extra) {
 		if k != "status" {
-			dst = append(appendString(respComma(dst), k), ':')
+			dst = append(wire.AppendString(respComma(dst), k), ':')
 			dst = respAppendRaw(dst, o.extra[k])
 		}
 	}
@@ -374,7 +375,7 @@ func (w *respWriter) echoed(dst []byte, name string, enc *respEncoder) []byte {
 		return append(dst, otherwise...)
 	}
 	text := func(s, otherwise string) []byte {
-		return value(s != "", func(b []byte) []byte { return appendString(b, s) }, otherwise)
+		return value(s != "", func(b []byte) []byte { return wire.AppendString(b, s) }, otherwise)
 	}
 	number := func(n *int64, otherwise string) []byte {
 		return value(n != nil, func(b []byte) []byte { return strconv.AppendInt(b, *n, 10) }, otherwise)
@@ -455,7 +456,7 @@ func respTier(tier string) string {
 func respAppendReasoning(dst []byte, r *llm.Reasoning) []byte {
 	dst = append(dst, `{"effort":`...)
 	if word := r.EffortWord(); word != "" {
-		dst = appendString(dst, word)
+		dst = wire.AppendString(dst, word)
 	} else {
 		dst = append(dst, "null"...)
 	}

@@ -9,20 +9,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // respUnmarshal reads one value; an error names the member at fault, path being where the value stands.
 func respUnmarshal(raw []byte, v any, path string, opts ...json.Options) *llm.Error {
+	var err error
 	if len(opts) == 0 {
-		opts = []json.Options{lenient}
+		err = wire.Unmarshal(raw, v)
+	} else {
+		err = json.Unmarshal(raw, v, opts...)
 	}
-	err := json.Unmarshal(raw, v, opts...)
 	if err == nil {
 		return nil
 	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		at := respPath(path, semantic.JSONPointer)
+		at := wire.FieldPath(path, semantic.JSONPointer)
 		if at == "" {
 			return llm.Invalid("", "the body must be a JSON object")
 		}
@@ -32,7 +35,7 @@ func respUnmarshal(raw []byte, v any, path string, opts ...json.Options) *llm.Er
 	var syntactic *jsontext.SyntacticError
 	at := path
 	if errors.As(err, &syntactic) {
-		at = respPath(path, syntactic.JSONPointer)
+		at = wire.FieldPath(path, syntactic.JSONPointer)
 		if errors.Is(err, jsontext.ErrDuplicateName) {
 			return &llm.Error{Kind: llm.ErrInvalid, Param: at, Cause: err, Message: "'" + at + "' is given twice"}
 		}
@@ -54,22 +57,6 @@ func respArticle(k jsontext.Kind) string {
 		return "a boolean"
 	}
 	return "a value"
-}
-
-// respPath writes a JSON pointer as OpenAI names fields: input[3].content[0].type.
-func respPath(path string, p jsontext.Pointer) string {
-	b := []byte(path)
-	for tok := range p.Tokens() {
-		if tok != "" && strings.Trim(tok, "0123456789") == "" {
-			b = append(append(append(b, '['), tok...), ']')
-			continue
-		}
-		if len(b) > 0 {
-			b = append(b, '.')
-		}
-		b = append(b, tok...)
-	}
-	return string(b)
 }
 
 // The items of a conversation, as they stand in input and output.

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 func respItoa(i int) string { return strconv.Itoa(i) }
@@ -130,7 +131,7 @@ func respDecodeInclude(req *llm.Request, include []string) {
 			}
 			req.Reasoning.Include = llm.Ptr(true)
 		default:
-			rest = appendString(respElem(rest), name)
+			rest = wire.AppendString(respElem(rest), name)
 		}
 	}
 	if len(rest) > 1 {
@@ -342,7 +343,7 @@ func respDecodeText(req *llm.Request, t *respText) *llm.Error {
 func respObject(m map[string]llm.Raw) jsontext.Value {
 	b := []byte{'{'}
 	for _, k := range respKeys(m) {
-		b = append(appendString(respComma(b), k), ':')
+		b = append(wire.AppendString(respComma(b), k), ':')
 		b = respAppendRaw(b, m[k])
 	}
 	return append(b, '}')

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // minOutput is the least that OpenAI and Azure take as max_output_tokens.
@@ -145,7 +146,7 @@ func respAppendFormat(b []byte, f *llm.Format) []byte {
 // respMembers appends members of an object in a stable order.
 func respMembers(b []byte, m map[string]llm.Raw) []byte {
 	for _, k := range respKeys(m) {
-		b = append(appendString(respComma(b), k), ':')
+		b = append(wire.AppendString(respComma(b), k), ':')
 		b = respAppendRaw(b, m[k])
 	}
 	return b
@@ -216,7 +217,7 @@ func (e *respEncoder) bookkeeping(b []byte) []byte {
 			e.drop(k)
 		case k == "include", k == "text", k == "reasoning":
 		default:
-			b = append(appendString(respComma(b), k), ':')
+			b = append(wire.AppendString(respComma(b), k), ':')
 			b = respAppendRaw(b, req.Extra[k])
 		}
 	}
@@ -226,8 +227,8 @@ func (e *respEncoder) bookkeeping(b []byte) []byte {
 func respAppendMetadata(b []byte, m map[string]string) []byte {
 	b = append(b, '{')
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		b = append(appendString(respComma(b), k), ':')
-		b = appendString(b, m[k])
+		b = append(wire.AppendString(respComma(b), k), ':')
+		b = wire.AppendString(b, m[k])
 	}
 	return append(b, '}')
 }
@@ -252,7 +253,7 @@ func (e *respEncoder) include(b []byte, store *bool) []byte {
 	}
 	b = append(respKey(b, "include"), '[')
 	for _, s := range list {
-		b = appendString(respElem(b), s)
+		b = wire.AppendString(respElem(b), s)
 	}
 	return append(b, ']')
 }

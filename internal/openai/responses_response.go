@@ -88,7 +88,7 @@ func respReadBody(raw []byte) (*respBody, *llm.Error) {
 	if err := respUnmarshal(raw, &b, ""); err != nil {
 		return nil, respBroken(err)
 	}
-	if len(b.Error) > 0 && b.Error.Kind() != 'n' || b.Status == "failed" {
+	if llm.IsSet(b.Error) || b.Status == "failed" {
 		return nil, respInband(b.Error)
 	}
 	if b.Object != "response" && b.Output == nil {
@@ -99,7 +99,7 @@ func respReadBody(raw []byte) (*respBody, *llm.Error) {
 
 // respInband is the error for what stands in a response's error member.
 func respInband(v jsontext.Value) *llm.Error {
-	if len(v) == 0 || v.Kind() == 'n' {
+	if !llm.IsSet(v) {
 		return &llm.Error{Kind: llm.ErrInternal, Upstream: true, Message: "the provider reports that the response failed, without saying why"}
 	}
 	e := inbandError(append(append([]byte(`{"error":`), v...), '}'))

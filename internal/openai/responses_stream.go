@@ -122,7 +122,7 @@ func (d *respDecoder) untyped(dst []llm.Event, data []byte) ([]llm.Event, error)
 	var e struct {
 		Error jsontext.Value `json:"error"`
 	}
-	if err := respUnmarshal(data, &e, ""); err != nil || len(e.Error) == 0 || e.Error.Kind() == 'n' {
+	if err := respUnmarshal(data, &e, ""); err != nil || !llm.IsSet(e.Error) {
 		return dst, respBroken(err)
 	}
 	return d.fail(dst, respInband(respClean(e.Error))), nil
@@ -138,7 +138,7 @@ func respEventError(data []byte) *llm.Error {
 	var e struct {
 		Error jsontext.Value `json:"error"`
 	}
-	if respUnmarshal(data, &e, "") == nil && len(e.Error) > 0 && e.Error.Kind() != 'n' {
+	if respUnmarshal(data, &e, "") == nil && llm.IsSet(e.Error) {
 		return respInband(e.Error)
 	}
 	err := respInband(data)

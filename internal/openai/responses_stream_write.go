@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // NewStreamEncoder starts writing one stream.
@@ -382,7 +383,7 @@ func (w *respWriter) text(dst []byte, o *respOpen, text string, logprobs []llm.T
 		dst = w.beginItem(dst, "response.output_text.delta", o)
 		dst = respInto(dst, `,"content_index":`, o.at)
 		dst = append(dst, `,"delta":`...)
-		dst = appendString(dst, text)
+		dst = wire.AppendString(dst, text)
 		dst = append(dst, `,"logprobs":[`...)
 		if len(logprobs) > 0 {
 			if len(o.logprobs) == 0 {
@@ -394,7 +395,7 @@ func (w *respWriter) text(dst []byte, o *respOpen, text string, logprobs []llm.T
 		return append(dst, "]}\n\n"...)
 	}
 	dst = append(dst, `,"delta":`...)
-	dst = appendString(dst, text)
+	dst = wire.AppendString(dst, text)
 	return w.finish(dst)
 }
 

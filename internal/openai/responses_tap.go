@@ -96,7 +96,7 @@ func (t *respTap) untyped(data []byte) llm.Mark {
 	var e struct {
 		Error jsontext.Value `json:"error"`
 	}
-	if respUnmarshal(data, &e, "") != nil || len(e.Error) == 0 || e.Error.Kind() == 'n' {
+	if respUnmarshal(data, &e, "") != nil || !llm.IsSet(e.Error) {
 		return llm.MarkBad
 	}
 	t.seen.Err = respInband(respClean(e.Error))
@@ -149,7 +149,7 @@ func (t *respTap) take(r *respSummary) *llm.Error {
 	if u := r.Usage.usage(); u != nil {
 		t.seen.Usage = u
 	}
-	if len(r.Error) > 0 && r.Error.Kind() != 'n' || r.Status == "failed" {
+	if llm.IsSet(r.Error) || r.Status == "failed" {
 		t.seen.Finish = llm.FinishError
 		return respInband(respClean(r.Error))
 	}

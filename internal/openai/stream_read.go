@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // NewStreamDecoder implements llm.Spoken.
@@ -62,7 +61,7 @@ func (s *streamDecoder) Decode(dst []llm.Event, f llm.Frame) ([]llm.Event, error
 		return s.take(), nil
 	}
 	var in chatAnswer
-	if err := json.Unmarshal(data, &in, lenient); err != nil {
+	if err := wire.Unmarshal(data, &in); err != nil {
 		s.done, s.failed = true, true
 		return dst, unread(data, err)
 	}

@@ -3,7 +3,6 @@ package openai
 import (
 	"bytes"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
@@ -238,7 +237,7 @@ func (t *tap) learn(data []byte) (n int64) {
 // decode looks into a frame that promised something.
 func (t *tap) decode(data []byte, failed bool) llm.Mark {
 	var in tapped
-	if json.Unmarshal(data, &in, lenient) != nil {
+	if wire.Unmarshal(data, &in) != nil {
 		return llm.MarkBad
 	}
 	if failed || in.failed() {
@@ -327,7 +326,7 @@ func (t *tap) choices(choices []tappedChoice) (said bool) {
 // Body implements llm.Tap.
 func (t *tap) Body(body []byte) *llm.Error {
 	var in tapped
-	if err := json.Unmarshal(body, &in, lenient); err != nil {
+	if err := wire.Unmarshal(body, &in); err != nil {
 		t.seen.Err = unread(body, err)
 		return t.seen.Err
 	}

@@ -1,10 +1,10 @@
 package openai
 
 import (
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // chatUsage is the usage object as OpenAI has it, with what others put beside it.
@@ -57,7 +57,7 @@ func decodeUsage(raw jsontext.Value) *llm.Usage {
 		return nil
 	}
 	var in chatUsage
-	if json.Unmarshal(raw, &in, lenient) != nil {
+	if wire.Unmarshal(raw, &in) != nil {
 		return nil
 	}
 	u := &llm.Usage{

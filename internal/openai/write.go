@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/weir-gateway/weir/internal/llm"
+	"github.com/weir-gateway/weir/internal/wire"
 )
 
 // writer appends JSON without reflection. Commas are put where the byte before does not open a list or an object, so that optional
@@ -35,7 +34,7 @@ func (w *writer) key(name string) {
 
 func (w *writer) raw(s string) { w.b = append(w.b, s...) }
 
-func (w *writer) quote(s string) { w.b = appendString(w.b, s) }
+func (w *writer) quote(s string) { w.b = wire.AppendString(w.b, s) }
 
 // open starts an object or list that is an element of a list.
 func (w *writer) open(bracket byte) {
@@ -105,14 +104,13 @@ func (w *writer) value(name string, v llm.Raw) {
 // rawValue appends somebody's JSON, or null where it is none: a caller's mistake must not break the document around it. Line breaks go,
 // since the document may be a server-sent event.
 func (w *writer) rawValue(v llm.Raw) {
-	loose := []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
-	if len(v) == 0 || !v.IsValid(loose...) {
+	if len(v) == 0 || !v.IsValid(wire.Loose) {
 		w.raw("null")
 		return
 	}
 	if bytes.ContainsAny(v, "\r\n") {
 		v = v.Clone()
-		_ = v.Compact(loose...) // valid, so it can't fail
+		_ = v.Compact(wire.Loose) // valid, so it can't fail
 	}
 	w.b = append(w.b, v...)
 }
