@@ -301,7 +301,7 @@ func TestDelete(t *testing.T) {
 	if _, err := w.store.Model(t.Context(), "m"); !errors.Is(err, ErrNotFound) || len(w.farm.models) != 0 {
 		t.Errorf("%v, left: %v", err, w.farm.models)
 	}
-	// External: gone when the call returns, unless calls run.
+	// External: gone when the call returns.
 	w.create(Definition{ModelID: "x", ModelName: "bedrock/x", Type: "textgen"})
 	w.run(time.Second)
 	if _, err := w.f.Delete(t.Context(), "x"); err != nil {
