@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -57,6 +58,7 @@ type params map[string]any
 // caller makes calls of AWS. Safe for concurrent use.
 type caller struct {
 	cfg    aws.Config
+	at     map[*api]string // where the services answer
 	signer *v4.Signer
 	now    func() time.Time
 }
@@ -78,7 +80,7 @@ func (c *caller) make(ctx context.Context, to *api, operation string, in params,
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(ctx, to), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.at[to], bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -117,26 +119,47 @@ func (c *caller) make(ctx context.Context, to *api, operation string, in params,
 	return nil
 }
 
-// endpoint is where a service answers: what the settings say of all services or of this one, else AWS's own address in the region.
-func (c *caller) endpoint(ctx context.Context, to *api) string {
-	at := ""
-	for _, source := range c.cfg.ConfigSources {
+// addresses are where the services answer: what the options say of all of them, else what variables or files say of one or of all, else AWS's
+// own addresses in the region.
+func addresses(ctx context.Context, cfg *aws.Config, all string) map[*api]string {
+	fips := aws.FIPSEndpointStateUnset
+	ignore, _, _ := awsconfig.GetIgnoreConfiguredEndpoints(ctx, cfg.ConfigSources) // nor do the others fail: they read what was loaded
+	for _, source := range cfg.ConfigSources {
 		if s, ok := source.(interface {
-			GetServiceBaseEndpoint(ctx context.Context, sdkID string) (string, bool, error)
-		}); ok && at == "" {
-			at, _, _ = s.GetServiceBaseEndpoint(ctx, to.sdkID) // it reads variables and what was loaded, and never fails
+			GetUseFIPSEndpoint(ctx context.Context) (aws.FIPSEndpointState, bool, error)
+		}); ok && fips == aws.FIPSEndpointStateUnset {
+			fips, _, _ = s.GetUseFIPSEndpoint(ctx)
 		}
 	}
-	if at = cmp.Or(at, aws.ToString(c.cfg.BaseEndpoint)); at != "" {
-		return strings.TrimSuffix(at, "/") + "/"
+	out := map[*api]string{}
+	for _, to := range []*api{ecsAPI, logsAPI, scalingAPI, elbAPI, asgAPI, ec2API} {
+		at := all
+		for _, source := range cfg.ConfigSources {
+			if s, ok := source.(interface {
+				GetServiceBaseEndpoint(ctx context.Context, sdkID string) (string, bool, error)
+			}); ok && at == "" && !ignore {
+				at, _, _ = s.GetServiceBaseEndpoint(ctx, to.sdkID)
+			}
+		}
+		at = cmp.Or(at, aws.ToString(cfg.BaseEndpoint), to.usual(cfg.Region, fips == aws.FIPSEndpointStateEnabled))
+		out[to] = strings.TrimSuffix(at, "/") + "/"
 	}
-	domain := "amazonaws.com"
+	return out
+}
+
+// usual is AWS's own address of a service. With FIPS only what is validated encrypts the connection; in the government's regions most services
+// have no other.
+func (a *api) usual(region string, fips bool) string {
+	domain, name := "amazonaws.com", a.name
 	for _, s := range suffixes {
-		if strings.HasPrefix(c.cfg.Region, s.region) {
+		if strings.HasPrefix(region, s.region) {
 			domain = s.domain
 		}
 	}
-	return "https://" + to.name + "." + c.cfg.Region + "." + domain + "/"
+	if fips && (a == ecsAPI || !strings.HasPrefix(region, "us-gov-")) {
+		name += "-fips"
+	}
+	return "https://" + name + "." + region + "." + domain
 }
 
 func (a *api) encode(operation string, in params) ([]byte, error) {

@@ -8,6 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-gateway/weir/internal/host/ecs/awstest"
@@ -85,7 +92,7 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("called %s, %v; want %s", got, err, want)
 		}
 	}
-	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE", "AWS_PROFILE"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_CA_BUNDLE", "AWS_PROFILE"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE") // found by the SDK's chain, with all else that it finds
@@ -93,15 +100,41 @@ func TestEndpoint(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 	f(Options{Region: "eu-central-1"}, ecsAPI, "https://ecs.eu-central-1.amazonaws.com/")
-	f(Options{Region: "us-gov-west-1"}, elbAPI, "https://elasticloadbalancing.us-gov-west-1.amazonaws.com/")
-	f(Options{Region: "cn-north-1"}, scalingAPI, "https://application-autoscaling.cn-north-1.amazonaws.com.cn/")
-	f(Options{Region: "us-isob-east-1"}, ec2API, "https://ec2.us-isob-east-1.sc2s.sgov.gov/")
 	t.Setenv("AWS_ENDPOINT_URL", "http://all:1")
 	f(Options{Region: "eu-central-1"}, logsAPI, "http://all:1/")
 	t.Setenv("AWS_ENDPOINT_URL_ECS", "http://one:1/")
 	f(Options{Region: "eu-central-1"}, ecsAPI, "http://one:1/")
 	f(Options{Region: "eu-central-1"}, logsAPI, "http://all:1/")
 	f(Options{Region: "eu-central-1", EndpointURL: "http://set:1"}, ecsAPI, "http://set:1/")
+	f(Options{Region: "eu-central-1", Credentials: awstest.Keys}, ecsAPI, "http://one:1/") // also where credentials are given
 	t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
 	f(Options{Region: "eu-central-1"}, ecsAPI, "https://ecs.eu-central-1.amazonaws.com/")
+	t.Setenv("AWS_USE_FIPS_ENDPOINT", "true")
+	f(Options{Region: "us-east-1"}, ecsAPI, "https://ecs-fips.us-east-1.amazonaws.com/")
+}
+
+// TestEndpoint_usual holds AWS's own addresses against those that AWS's own client knows, in every partition, with FIPS and without.
+func TestEndpoint_usual(t *testing.T) {
+	for _, region := range []string{"us-east-1", "eu-central-1", "us-gov-west-1", "us-gov-east-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1", "eusc-de-east-1"} {
+		for _, fips := range []bool{false, true} {
+			f := func(to *api, want smithyendpoints.Endpoint, err error) {
+				t.Helper()
+				if got := to.usual(region, fips); err != nil || got != want.URI.String() {
+					t.Errorf("%s, FIPS %v: %s; AWS's own client says %s, %v", region, fips, got, want.URI.String(), err)
+				}
+			}
+			at, err := ecs.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), ecs.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: new(bool)})
+			f(ecsAPI, at, err)
+			at, err = elb.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), elb.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: new(bool)})
+			f(elbAPI, at, err)
+			at, err = autoscaling.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), autoscaling.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: new(bool)})
+			f(asgAPI, at, err)
+			at, err = ec2.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), ec2.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: new(bool)})
+			f(ec2API, at, err)
+			at, err = applicationautoscaling.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), applicationautoscaling.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: new(bool)})
+			f(scalingAPI, at, err)
+			at, err = cloudwatchlogs.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), cloudwatchlogs.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: new(bool)})
+			f(logsAPI, at, err)
+		}
+	}
 }

@@ -95,35 +95,26 @@ func New(ctx context.Context, o Options) (*Host, error) {
 		return nil, err
 	}
 	o.Region = cfg.Region
-	return &Host{o: o, caller: caller{cfg: cfg, signer: v4.NewSigner(), now: o.Now}, models: map[string]*model{}, generations: map[string]int64{}}, nil
+	return &Host{o: o, caller: caller{cfg: cfg, at: addresses(ctx, &cfg, o.EndpointURL), signer: v4.NewSigner(), now: o.Now}, models: map[string]*model{}, generations: map[string]int64{}}, nil
 }
 
 // settings are the SDK's: what the options say, and the rest from files and the environment.
 func settings(ctx context.Context, o *Options) (aws.Config, error) {
-	cfg := aws.Config{Region: o.Region, Credentials: o.Credentials}
-	if cfg.Credentials == nil {
-		load := []func(*awsconfig.LoadOptions) error{}
-		if o.Region != "" {
-			load = append(load, awsconfig.WithRegion(o.Region))
-		}
-		if os.Getenv("AWS_CA_BUNDLE") == "" { // with it the SDK takes no client but its own to fetch credentials
-			load = append(load, awsconfig.WithHTTPClient(o.HTTP))
-		}
-		var err error
-		if cfg, err = awsconfig.LoadDefaultConfig(ctx, load...); err != nil {
-			return cfg, fmt.Errorf("ecs host: %w", err)
-		}
+	load := []func(*awsconfig.LoadOptions) error{awsconfig.WithRegion(o.Region)}
+	if o.Credentials != nil {
+		load = append(load, awsconfig.WithCredentialsProvider(o.Credentials))
+	}
+	if os.Getenv("AWS_CA_BUNDLE") == "" { // with it the SDK takes no client but its own to fetch credentials
+		load = append(load, awsconfig.WithHTTPClient(o.HTTP))
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return cfg, fmt.Errorf("ecs host: %w", err)
 	}
 	if cfg.Region == "" {
 		return cfg, errors.New("ecs host: no region (fleet.ecs.region or AWS_REGION)")
 	}
 	cfg.HTTPClient = o.HTTP
-	if ignore, _, _ := awsconfig.GetIgnoreConfiguredEndpoints(ctx, cfg.ConfigSources); ignore || o.EndpointURL != "" { // it never fails
-		cfg.ConfigSources = nil
-	}
-	if o.EndpointURL != "" {
-		cfg.BaseEndpoint = &o.EndpointURL
-	}
 	return cfg, nil
 }
 

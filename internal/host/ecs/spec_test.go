@@ -174,7 +174,7 @@ func TestMade(t *testing.T) {
 	}
 	c := newCloud(t)
 	h, ctx, s := c.open(t, nil), context.Background(), spec("m", "image")
-	through := awstest.Official(h.cfg)
+	through := c.Official(c.o.HTTP)
 	ensure := func() fleet.Observed {
 		t.Helper()
 		seen, err := h.Ensure(ctx, s)

@@ -111,8 +111,9 @@ type SDK struct {
 	Logs    *cloudwatchlogs.Client
 }
 
-// Official gives AWS's own client.
-func Official(cfg aws.Config) SDK {
+// Official gives AWS's own client of the account.
+func (c *Cloud) Official(through aws.HTTPClient) SDK {
+	cfg := aws.Config{Region: Region, Credentials: Keys, HTTPClient: through, BaseEndpoint: &c.URL}
 	return SDK{ecs.NewFromConfig(cfg), elb.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg), applicationautoscaling.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg)}
 }
 
@@ -154,7 +155,8 @@ func New(t testing.TB) *Cloud {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	c := &Cloud{URL: at, SDK: Official(aws.Config{Region: Region, Credentials: Keys, HTTPClient: client, BaseEndpoint: &at})}
+	c := &Cloud{URL: at}
+	c.SDK = c.Official(client)
 	c.scheduler = newScheduler(transport, c.SDK)
 	ctx := t.Context()
 	must := func(err error) {
