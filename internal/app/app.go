@@ -73,6 +73,7 @@ type App struct {
 	lock       *os.File
 	store      *store.Store
 	journal    *usage.Journal
+	id         string // of this start, among the replicas
 	drainer    *usage.Drainer
 	member     *cluster.Member
 	accounts   accounts
@@ -200,6 +201,7 @@ func (a *App) openData(ctx context.Context) error {
 	if a.journal, err = usage.OpenJournal(usage.JournalOptions{Dir: filepath.Join(dir, "journal"), Log: a.log}); err != nil {
 		return fmt.Errorf("open the journal: %w", err)
 	}
+	a.id = a.journal.ID() + "-" + rand.Text()[:8]
 	a.drainer = usage.NewDrainer(a.journal, books{a.store, a}, a.log)
 	a.zone = zone(a.Config().LiteLLM.Timezone)
 	if err := a.openLimits(); err != nil {
@@ -236,7 +238,7 @@ func (a *App) openLimits() error {
 		if err != nil {
 			return fmt.Errorf("router_settings.redis_url: %w", err)
 		}
-		o.Shared = &limit.Shared{Dial: dial, Replica: a.journal.ID() + "-" + rand.Text()[:8], Gone: limit.Policy(a.Config().Weir.RedisGone),
+		o.Shared = &limit.Shared{Dial: dial, Replica: a.id, Gone: limit.Policy(a.Config().Weir.RedisGone),
 			Replicas: alive, Log: a.log}
 	}
 	a.limits = limit.New(o)
@@ -326,7 +328,7 @@ func (a *App) Close() {
 			ctx, cancel := context.WithTimeout(context.Background(), lastDrain)
 			if err := a.drainer.Drain(ctx); err != nil {
 				a.log.Warn("records stay in the journal until the next start", "error", err)
-			} else if err := a.store.DeleteReplica(ctx, a.journal.ID()); err != nil {
+			} else if err := a.store.DeleteReplica(ctx, a.id); err != nil {
 				a.log.Warn("this replica could not say goodbye; the others will notice", "error", err)
 			}
 			cancel()

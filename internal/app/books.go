@@ -33,7 +33,7 @@ func (b books) SaveRecords(ctx context.Context, journal string, upTo usage.Posit
 	for i := range records {
 		r := &records[i]
 		store.Subjects(r, func(s account.Subject) {
-			charges = append(charges, limit.Charge{Subject: s, Cost: r.Cost, Start: r.Start})
+			charges = append(charges, limit.Charge{Subject: s, Cost: r.Cost, Start: r.Start, Call: r.ID})
 		})
 	}
 	b.a.limits.Drained(spends, charges)
@@ -64,13 +64,12 @@ func (b books) addTeams(records []usage.Record) {
 // meeting is the database as replicas meet in it.
 type meeting struct {
 	*store.Store
-	a    *App
-	last map[string]bool // replicas that were there at the last look
+	a *App
 }
 
 // Heartbeat says that a replica is alive.
 func (m *meeting) Heartbeat(ctx context.Context, r cluster.Replica) error {
-	return m.SaveReplica(ctx, store.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, Journal: r.ID, State: r.State})
+	return m.SaveReplica(ctx, store.Replica(r))
 }
 
 // Replicas lists the living and the dead.
@@ -80,23 +79,19 @@ func (m *meeting) Replicas(ctx context.Context) ([]cluster.Replica, error) {
 		return nil, err
 	}
 	out := make([]cluster.Replica, len(rows))
-	there := make(map[string]bool, len(rows))
+	listed := make([]string, len(rows))
 	for i, r := range rows {
-		out[i] = cluster.Replica{ID: r.ID, Address: r.Address, Seen: r.Seen, State: r.State}
-		there[r.ID] = true
+		out[i], listed[i] = cluster.Replica(r), r.ID
 	}
-	for id := range m.last {
-		if !there[id] {
-			m.a.limits.Closed(id)
-		}
-	}
-	m.last = there
+	m.a.limits.Listed(listed)
 	return out, nil
 }
 
-// DeleteOpenCalls takes calls out of those in flight.
-func (m *meeting) DeleteOpenCalls(ctx context.Context, _ string, ids []string) error {
-	return m.Store.DeleteOpenCalls(ctx, ids...)
+// PutOpenCalls notes calls in flight. While records are saved it waits, so that no call is noted whose record has just come in.
+func (m *meeting) PutOpenCalls(ctx context.Context, replica string, calls []usage.Record) error {
+	m.a.accounts.mu.Lock()
+	defer m.a.accounts.mu.Unlock()
+	return m.Store.PutOpenCalls(ctx, replica, calls)
 }
 
 // ExpireReplica charges what a replica left open.
@@ -108,13 +103,12 @@ func (m *meeting) ExpireReplica(ctx context.Context, id string, now int64) (int,
 		return 0, err
 	}
 	m.a.limits.Load(spends)
-	m.a.limits.Closed(id)
 	return len(lost), nil
 }
 
 // join makes this process a member among the replicas on its database.
 func (a *App) join() *cluster.Member {
-	o := cluster.Options{Self: cluster.Replica{ID: a.journal.ID(), Address: a.Config().Weir.Listen}, Store: &meeting{Store: a.store, a: a}, Open: a.open,
+	o := cluster.Options{Self: cluster.Replica{ID: a.id, Journal: a.journal.ID(), Address: a.Config().Weir.Listen}, Store: &meeting{Store: a.store, a: a}, Open: a.open,
 		Now: a.o.Now, Log: a.log, Books: a.keepBooks, Replicas: func(n int) { a.replicas.Store(int64(n)) }}
 	if a.open != nil {
 		peers := peers{a: a}

@@ -78,7 +78,7 @@ func (h *hostedCalls) everywhere(ctx context.Context, m *fleet.Model) (calls int
 	}
 	at := h.a.o.Now().UnixMilli()
 	for _, r := range replicas {
-		if r.ID == h.a.journal.ID() || !cluster.Alive(r.Seen, at) {
+		if r.ID == h.a.id || !cluster.Alive(r.Seen, at) {
 			continue
 		}
 		var told map[string]inFlight

@@ -13,7 +13,8 @@ import (
 
 // Replica is one Weir on a database.
 type Replica struct {
-	ID      string // its journal's
+	ID      string // of this start
+	Journal string // where its records go, the same at every start
 	Address string
 	Seen    int64  // Unix ms of its last heartbeat
 	State   string // what it tells the others of itself, see Options
@@ -26,9 +27,8 @@ func Alive(seen, now int64) bool { return now-seen < expireAfter.Milliseconds() 
 type Store interface {
 	Heartbeat(ctx context.Context, r Replica) error
 	Replicas(ctx context.Context) ([]Replica, error)
-	// PutOpenCalls notes calls in flight, with what they may cost at most; DeleteOpenCalls takes them out again.
+	// PutOpenCalls notes calls in flight, with what they may cost at most, of a replica that is listed. Their records take them out again.
 	PutOpenCalls(ctx context.Context, replica string, calls []usage.Record) error
-	DeleteOpenCalls(ctx context.Context, replica string, ids []string) error
 	// ExpireReplica charges the open calls of a replica at their estimates, marked as lost, and forgets it. A call whose record is in is
 	// left as it is. It gives the number charged.
 	ExpireReplica(ctx context.Context, id string, now int64) (int, error)
@@ -69,8 +69,7 @@ type Member struct {
 	silent map[string]bool // what is failing now, so that it is logged once
 
 	begun []usage.Record // calls to publish, kept until the database has taken them
-	ended []string
-	news  bool // the others have to be told of the state
+	news  bool           // the others have to be told of the state
 }
 
 // Join makes a member. Nothing happens before Run.
@@ -81,13 +80,34 @@ func Join(o Options) *Member {
 	return &Member{o: o, silent: map[string]bool{}}
 }
 
-// Recover charges what an earlier life of this replica left open. Its journal must have been drained before: a true record wins over an
-// estimate only if it is there.
+// Recover charges what earlier lives of this replica left open, and puts this one on the list: nobody looks for the calls of one that is not
+// on it. Its journal must have been drained before: a true record wins over an estimate only if it is there.
 func (m *Member) Recover(ctx context.Context) error {
-	n, err := m.o.Store.ExpireReplica(ctx, m.o.Self.ID, m.o.Now().UnixMilli())
-	if n > 0 {
-		m.o.Log.Warn("calls that were in flight when this replica died are charged at their estimates", "calls", n)
+	replicas, err := m.o.Store.Replicas(ctx)
+	if err != nil {
+		return err
 	}
+	for _, r := range replicas {
+		if r.Journal != m.o.Self.Journal || r.ID == m.o.Self.ID {
+			continue
+		}
+		n, err := m.o.Store.ExpireReplica(ctx, r.ID, m.o.Now().UnixMilli())
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			m.o.Log.Warn("calls that were in flight when this replica died are charged at their estimates", "calls", n)
+		}
+	}
+	return m.heartbeat(ctx)
+}
+
+// heartbeat says that this replica runs.
+func (m *Member) heartbeat(ctx context.Context) error {
+	self := m.o.Self
+	self.Seen = m.o.Now().UnixMilli()
+	err := m.o.Store.Heartbeat(ctx, self)
+	m.news = m.news && err != nil
 	return err
 }
 
@@ -116,18 +136,17 @@ func (m *Member) Run(ctx context.Context) {
 	}
 }
 
-// publish tells the database of calls that have been running for a while, and of those that are over.
+// publish tells the database of calls that have been running for a while. While it takes none, no more are reported: what was stays reserved
+// at its worst case until it is known how it ended (proxy, limit), and need not be kept here for as long as the database is away.
 func (m *Member) publish(ctx context.Context) {
 	if m.o.Open == nil {
 		return
 	}
-	begun, ended := m.o.Open.Report(m.o.Now().Add(-pollEvery))
-	m.begun, m.ended = append(m.begun, begun...), append(m.ended, ended...)
+	if len(m.begun) == 0 {
+		m.begun = m.o.Open.Report(m.o.Now().Add(-pollEvery))
+	}
 	if len(m.begun) > 0 && m.try("publish calls in flight", m.o.Store.PutOpenCalls(ctx, m.o.Self.ID, m.begun)) {
 		m.begun = nil
-	}
-	if len(m.begun) == 0 && len(m.ended) > 0 && m.try("take back calls in flight", m.o.Store.DeleteOpenCalls(ctx, m.o.Self.ID, m.ended)) {
-		m.ended = nil
 	}
 }
 
@@ -139,21 +158,13 @@ func (m *Member) tell(ctx context.Context) {
 	text, now := m.o.State()
 	m.o.Self.State, m.news = text, m.news || now
 	if m.news {
-		m.heartbeat(ctx)
+		m.try("heartbeat", m.heartbeat(ctx))
 	}
-}
-
-func (m *Member) heartbeat(ctx context.Context) bool {
-	self := m.o.Self
-	self.Seen = m.o.Now().UnixMilli()
-	ok := m.try("heartbeat", m.o.Store.Heartbeat(ctx, self))
-	m.news = m.news && !ok
-	return ok
 }
 
 // beat says that this replica is alive and, if it holds the lease, looks after the books and the dead.
 func (m *Member) beat(ctx context.Context) {
-	if !m.heartbeat(ctx) {
+	if !m.try("heartbeat", m.heartbeat(ctx)) {
 		return
 	}
 	now, self := m.o.Now(), m.o.Self.ID

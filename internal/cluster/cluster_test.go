@@ -61,14 +61,6 @@ func (s *shared) PutOpenCalls(_ context.Context, replica string, calls []usage.R
 	})
 }
 
-func (s *shared) DeleteOpenCalls(_ context.Context, replica string, ids []string) error {
-	return s.with(func() {
-		for _, id := range ids {
-			delete(s.open[replica], id)
-		}
-	})
-}
-
 func (s *shared) ExpireReplica(_ context.Context, id string, _ int64) (n int, err error) {
 	return n, s.with(func() {
 		n = len(s.open[id])

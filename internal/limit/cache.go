@@ -105,7 +105,7 @@ func (l *Limiter) drop(b *Bound) bool {
 func (m *meter) idle(now int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.calls != 0 || m.counts[dMoney].used != 0 {
+	if m.calls != 0 || m.counts[dMoney].used != 0 || len(m.reported) != 0 {
 		return false
 	}
 	for d := range dims {

@@ -35,7 +35,7 @@ func TestCached(t *testing.T) {
 		if f == nil {
 			res.Settle(0, 1e9)
 			total[s] += 1e9
-			l.Drained([]account.Spend{{Subject: s, Total: llm.Nanos(total[s])}}, []Charge{{s, 1e9, start}})
+			l.Drained([]account.Spend{{Subject: s, Total: llm.Nanos(total[s])}}, []Charge{{Subject: s, Cost: 1e9, Start: start}})
 		}
 		return f
 	}

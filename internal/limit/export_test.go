@@ -1,8 +1,10 @@
 package limit
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/account"
 )
@@ -14,6 +16,41 @@ func (l *Limiter) Gone() bool { return l.shared.gone.Load() }
 
 // Die ends the replica without a word to the others.
 func (l *Limiter) Die() { l.shared.close(false) }
+
+// Name is the replica's.
+func (l *Limiter) Name() string { return l.shared.replica }
+
+// SetPatience is how long a call tries to get its share.
+func (l *Limiter) SetPatience(d time.Duration) { l.shared.patience = d }
+
+// Stall makes questions about a subject's money bring nothing.
+func (l *Limiter) Stall(s account.Subject) {
+	f := &flight{done: make(chan struct{})}
+	close(f.done)
+	m := l.find(s)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.counts[dMoney].lease = &lease{flight: f}
+}
+
+// Silent is how long ago the server heard last of what the replica has of a subject's money, as another asks it.
+func (l *Limiter) Silent(t *testing.T, by *Limiter, s account.Subject) time.Duration {
+	t.Helper()
+	c := *by.shared.client.Load()
+	text, err := c.Do(t.Context(), c.B().Hget().Key(by.shared.key(s, dMoney)).Field("r:"+l.shared.replica).Build()).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := c.Do(t.Context(), c.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used, held, idle, seen int64
+	if _, err := fmt.Sscan(text, &used, &held, &idle, &seen); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(now[0]*1000+now[1]/1000-seen) * time.Millisecond
+}
 
 // SetReplicas is the number that Options.Shared.Replicas tells from now on.
 func (l *Limiter) SetReplicas(n int) { l.shared.Replicas = func() int { return n } }

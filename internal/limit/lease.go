@@ -121,14 +121,18 @@ func (l *Limiter) reserveShared(ctx context.Context, r *Reservation) *Refusal {
 		r.unlock()
 		switch {
 		case gone:
-			return l.reserveAlone(r)
+			return l.reserveBy(r, s.Gone)
 		case wants == nil:
 			return nil
 		case began.IsZero():
 			began = time.Now()
 		case time.Since(began) > s.patience:
+			// The server is there, so others may hold all that is left: nobody takes a part of it unasked.
 			l.undemand(wants)
-			return l.reserveAlone(r)
+			if s.Gone == Open {
+				return l.reserveBy(r, Open)
+			}
+			return l.reserveBy(r, Closed)
 		}
 		refusal, wait := l.lease(ctx, wants, now)
 		if refusal != nil && wait && time.Since(began) < s.recall {
@@ -218,7 +222,7 @@ func (s *shared) fly(m *meter, d dim, now, need, limit, waiting int64) *flight {
 	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	f.args = []string{kind, s.replica, number(s.dead.Milliseconds()), number(s.limbo.Milliseconds()), number(c.used), number(c.held),
-		number(max(0, c.lease.share)), number(c.start), number(limit), number(need), number(waiting), number(64 * need), total, "0", s.closedBooks(d)}
+		number(max(0, c.lease.share)), number(c.start), number(limit), number(need), number(waiting), number(64 * need), total, "", s.booksOf(d)}
 	return f
 }
 

@@ -4,18 +4,18 @@
 -- "r:<replica>" each: "used held idle seen". Of money, used is what the replica settled and SQL's total does not have yet.
 --
 -- ARGV: kind (r: windowed, p: parallel, b: money), replica, dead after (ms), charged after death for (ms), used, held, idle share kept, window id
--- (0: none), limit, needed (0: only telling), needed by calls waiting, wanted beyond, SQL's total, whether that was read just now (1), and
--- replicas whose books SQL has closed, as "name age" each (age: how long ago, ms): what was held by one before that is charged there.
+-- (0: none), limit, needed (0: only telling), needed by calls waiting, wanted beyond, SQL's total, whether that was "read" for this question or
+-- its reading "failed", and what is known of replicas' books, as "name open" or "name closed" each: what one of closed books held is in SQL.
 -- Gives: granted, window id, its age, used of all, held of all (idle shares included), idle of the others, tight, left, live replicas here.
--- Granted is -1 where money is asked for that nobody has told SQL's total of: read it, and ask again.
+-- Granted is -1 where SQL's total must be read and the question asked again: nobody has told it yet, or what a dead replica held is in it now.
 local kind, me = ARGV[1], 'r:' .. ARGV[2]
 local dead, limbo = tonumber(ARGV[3]), tonumber(ARGV[4])
 local used, held, idle, id = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local limit, need, waiting, want = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local sql, fresh = tonumber(ARGV[13]), ARGV[14] == '1'
+local sql, read = tonumber(ARGV[13]), ARGV[14]
 
-local closed = {}
-for name, age in string.gmatch(ARGV[15], '(%S+) (%S+)') do closed[name] = tonumber(age) end
+local books = {}
+for name, are in string.gmatch(ARGV[15], '(%S+) (%S+)') do books[name] = are end
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -23,6 +23,7 @@ local text = function(n) return string.format('%.0f', n) end
 
 local w, q, tight, n = 0, nil, 0, 1
 local oused, oheld, oidle = 0, 0, 0
+local over = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local k, v = all[i], all[i + 1]
@@ -33,16 +34,13 @@ for i = 1, #all, 2 do
     local xu, xh, xi, seen = string.match(v, '(%S+) (%S+) (%S+) (%S+)')
     xu, xh, xi = tonumber(xu), tonumber(xh), tonumber(xi)
     local age = now - tonumber(seen)
-    local since = closed[string.match(k, '^r:(.*)%-[^-]*$') or '']
-    if kind == 'b' and since and age >= since then
-      xu, xh, xi = 0, 0, 0
-      redis.call('HDEL', KEYS[1], k)
-    elseif age <= dead then
+    local its = books[string.sub(k, 3)]
+    if age <= dead then
       n = n + 1
-    elseif kind == 'p' or (kind == 'b' and age > dead + limbo) then
-      -- Its calls died with it, or what it did is in SQL by now.
+    elseif kind == 'p' or (kind == 'b' and read ~= 'failed' and (its == 'closed' or (not its and age > dead + limbo))) then
+      -- Its calls died with it, or what it did is in SQL's total, if that is the one of now.
       xu, xh, xi = 0, 0, 0
-      redis.call('HDEL', KEYS[1], k)
+      over[#over + 1] = k
     else
       -- It may have used all of its share unseen: that stays charged, for the window or until SQL has it.
       xu, xh, xi = xu + xh + xi, 0, 0
@@ -67,9 +65,11 @@ if kind == 'r' then
     w = now
   end
 elseif kind == 'b' then
-  if not q and not fresh then return {-1, 0, 0, 0, 0, 0, 0, 0, n} end
+  if (not q or #over > 0) and read == '' then return {-1, 0, 0, 0, 0, 0, 0, 0, n} end
   q = math.max(q or sql, sql)
 end
+
+if #over > 0 then redis.call('HDEL', KEYS[1], unpack(over)) end
 
 local given = 0
 local spent = (q or 0) + oused + used

@@ -43,8 +43,10 @@ type meter struct {
 	counts [dims]counter
 	total  llm.Nanos // what SQL says was ever spent, by all replicas; counts[dMoney].used comes on top
 	calls  int64     // reservations in flight
-	purses []purse
-	lately int64 // when it was last reserved on, Unix ms; 0: it is not on the list of those, see Lately
+	// reported are calls, by id, that SQL has at their worst case until it has their record, and what of that is held here beyond what they cost.
+	reported map[string]llm.Nanos
+	purses   []purse
+	lately   int64 // when it was last reserved on, Unix ms; 0: it is not on the list of those, see Lately
 
 	// Of shared limits: on a list of meters to be told to the others, and when it was told (Unix ms).
 	dirty, urgent bool

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type plain struct {
 	sums  []sums
 	calls []openCall
 	owed  []owed // records that SQL does not have yet
+	named int    // calls that were given a name
 }
 
 type sums struct {
@@ -35,6 +37,8 @@ type owed struct {
 	cost  llm.Nanos
 	start int64
 	model string
+	call  string
+	rest  int64 // held beyond the cost, of subjects with a budget, because SQL knows the call as open
 }
 
 func newPlain(t *rapid.T) *plain {
@@ -115,6 +119,19 @@ func (p *plain) settle(t *rapid.T) {
 	call := p.calls[n]
 	p.calls = append(p.calls[:n], p.calls[n+1:]...)
 	used, cost := rapid.Int64Range(0, 40).Draw(t, "used"), llm.Nanos(rapid.Int64Range(0, 70).Draw(t, "cost"))
+	o := owed{cost: cost, start: call.need.Start, model: call.need.Model}
+	if rapid.Bool().Draw(t, "reported") {
+		p.named++
+		o.call = fmt.Sprint("call", p.named)
+		call.r.Reported(o.call)
+	}
+	early := rapid.Bool().Draw(t, "its record is in before it settles")
+	if early {
+		p.owed = append(p.owed, o)
+		p.drain(t)
+	} else if o.call != "" {
+		o.rest = max(0, int64(call.need.Cost-cost))
+	}
 	call.r.Settle(used, cost)
 	p.of(call.need.Model, func(r *Rule, s *sums) {
 		// The window that the call was in is running if it began no later than the call.
@@ -125,8 +142,13 @@ func (p *plain) settle(t *rapid.T) {
 		s.parallel--
 		s.reserved -= int64(call.need.Cost)
 		s.spent += int64(cost)
+		if r.Budget != nil {
+			s.reserved += o.rest
+		}
 	})
-	p.owed = append(p.owed, owed{cost, call.need.Start, call.need.Model})
+	if !early {
+		p.owed = append(p.owed, o)
+	}
 }
 
 func (p *plain) drain(*rapid.T) {
@@ -134,7 +156,10 @@ func (p *plain) drain(*rapid.T) {
 	for _, o := range p.owed {
 		p.of(o.model, func(r *Rule, s *sums) {
 			s.booked += int64(o.cost)
-			charges = append(charges, Charge{r.Subject, o.cost, o.start})
+			charges = append(charges, Charge{Subject: r.Subject, Cost: o.cost, Start: o.start, Call: o.call})
+			if r.Budget != nil {
+				s.reserved -= o.rest
+			}
 		})
 	}
 	var rows []account.Spend

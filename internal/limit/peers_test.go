@@ -57,7 +57,7 @@ func TestPeers(t *testing.T) {
 	lately(1)
 }
 
-// TestShared_closed: what a dead replica held is not charged twice once SQL has closed its books.
+// TestShared_closed: what a dead replica held is charged until SQL says that its books are closed, and is then exactly what SQL's total has.
 func TestShared_closed(t *testing.T) {
 	server := gwtest.StartRedis(t)
 	k := key("k")
@@ -67,7 +67,7 @@ func TestShared_closed(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func(name string) *Limiter {
-		l := New(Options{Seed: b.seed, Shared: &Shared{Dial: dial, Replica: name, Timeout: 10 * time.Second, Dead: 4 * time.Second, Limbo: time.Hour}})
+		l := New(Options{Seed: b.seed, Shared: &Shared{Dial: dial, Replica: name, Timeout: 10 * time.Second, Dead: 2 * time.Second, Limbo: 2 * time.Second}})
 		t.Cleanup(l.Close)
 		return l
 	}
@@ -77,23 +77,95 @@ func TestShared_closed(t *testing.T) {
 	reserve := func(l *Limiter, cost llm.Nanos) *Refusal {
 		return l.Reserve(t.Context(), new(Reservation), Need{Cost: cost, Start: time.Now().UnixMilli()}, l.Bind([]Rule{r}))
 	}
+	for _, l := range []*Limiter{two, again} {
+		l.Listed([]string{"j-1-first", "j-2-x", "j-1-second"})
+	}
 	if f := reserve(one, 9e9); f != nil {
 		t.Fatal(f)
 	}
 	one.Die()
-	two.Closed("j-1")
-	<-time.After(500 * time.Millisecond)    // how long ago it was is told; what the telling takes on a busy machine must not reach to what follows
-	if f := reserve(again, 3e9); f != nil { // later than that: it counts
+	if f := reserve(again, 3e9); f != nil { // the last of it
 		t.Fatal(f)
 	}
+	refused := func(what string) {
+		t.Helper()
+		if f := reserve(two, 3e9); f == nil || f.What != Budget {
+			t.Fatalf("%s: %+v", what, f)
+		}
+	}
+	eventually(t, "all that was not closed would be forgotten", func() bool {
+		refused("while it is listed")
+		return one.Silent(t, two, k) > 5*time.Second
+	})
+	// Its call is charged in SQL at 4, which nobody has told two yet, nor can it find out.
+	two.Listed([]string{"j-2-x", "j-1-second"})
+	b.mu.Lock()
+	b.total[k], b.away = 4e9, true
+	b.mu.Unlock()
+	eventually(t, "SQL is asked for the total", func() bool {
+		refused("while SQL is away")
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.failed > 0
+	})
+	b.mu.Lock()
+	b.away = false
+	b.mu.Unlock()
 	eventually(t, "the share of the dead is free", func() bool { return reserve(two, 3e9) == nil })
-	if f := reserve(two, 3e9); f != nil {
-		t.Errorf("with 6 of 10 reserved: %+v", f)
+	refused("with 4 of 10 spent and 6 reserved")
+}
+
+// TestShared_listed: a replica that was cut off from SQL, and given up there, keeps its share while it lives, and when it is listed again.
+func TestShared_listed(t *testing.T) {
+	server := gwtest.StartRedis(t)
+	k := key("k")
+	b := &books{total: map[account.Subject]llm.Nanos{}}
+	one, two := replica(t, server, b, Local), replica(t, server, b, Local)
+	r := Unlimited(k)
+	r.Budget = dollars(10)
+	bounds := each([]*Limiter{one, two}, r)
+	if f := one.Reserve(t.Context(), new(Reservation), Need{Cost: 10e9}, bounds[0]); f != nil {
+		t.Fatal(f)
 	}
-	if f := reserve(two, 3e9); f != nil {
-		t.Errorf("with 9 of 10 reserved: %+v", f)
+	refused := func(what string) {
+		t.Helper()
+		if f := two.Reserve(t.Context(), new(Reservation), Need{Cost: 1}, bounds[1]); f == nil || f.What != Budget {
+			t.Fatalf("%s: %+v", what, f)
+		}
 	}
-	if f := reserve(two, 3e9); f == nil || f.What != Budget {
-		t.Errorf("with 12 of 10 reserved: %+v", f)
+	two.Listed([]string{one.Name()})
+	two.Listed(nil)
+	refused("it lives")
+	two.Listed([]string{one.Name()})
+	one.Die()
+	eventually(t, "it is dead", func() bool {
+		refused("it is listed again")
+		return one.Silent(t, two, k) > 4*time.Second
+	})
+	two.Listed(nil)
+	eventually(t, "its share is free", func() bool {
+		return two.Reserve(t.Context(), new(Reservation), Need{Cost: 1}, bounds[1]) == nil
+	})
+}
+
+// TestShared_slow: a call that gets no share of a server that answers is not served beside it.
+func TestShared_slow(t *testing.T) {
+	server := gwtest.StartRedis(t)
+	b := &books{total: map[account.Subject]llm.Nanos{}}
+	local, open := replica(t, server, b, Local), replica(t, server, b, Open)
+	r := Unlimited(key("k"))
+	r.Budget = dollars(100)
+	bounds := each([]*Limiter{local, open}, r)
+	for i, want := range []What{Unreachable, ""} {
+		l := []*Limiter{local, open}[i]
+		l.SetPatience(-1)
+		l.Stall(key("k"))
+		var got What
+		if f := l.Reserve(t.Context(), new(Reservation), Need{Cost: 1e9}, bounds[i]); f != nil {
+			got = f.What
+		}
+		if got != want {
+			t.Errorf("%v: refused by %q, want %q", []Policy{Local, Open}[i], got, want)
+		}
 	}
 }

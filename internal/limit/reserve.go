@@ -28,6 +28,7 @@ type Reservation struct {
 	holds   []hold // on first, where they fit
 	first   [inline]hold
 	need    Need
+	call    string // where it was reported: its id
 	settled bool
 	quota   Quota // the argument of Quotas' function
 }
@@ -99,7 +100,7 @@ func (r *Reservation) unlock() {
 
 // gather lists the entries that apply, each subject once, in the order of locking.
 func (r *Reservation) gather(l *Limiter, need Need, bounds []*Bound) {
-	r.l, r.need, r.settled = l, need, true
+	r.l, r.need, r.call, r.settled = l, need, "", true
 	hs := r.first[:0]
 	for _, b := range bounds {
 		if b == nil {
@@ -220,6 +221,26 @@ func (l *Limiter) take(r *Reservation, now int64, leased bool) {
 	}
 }
 
+// Reported notes, before the call's record is written and settled, that SQL has the call as open, at its worst case: that is what it is
+// charged should this replica not come back. So what of it the call does not use stays held, of budgets, until Drained brings its record.
+func (r *Reservation) Reported(call string) {
+	if r.settled || r.l == nil {
+		return
+	}
+	r.call = call
+	for i := range r.holds {
+		if h := &r.holds[i]; h.e.limits[dMoney] != None {
+			m := h.e.m
+			m.mu.Lock()
+			if m.reported == nil {
+				m.reported = map[string]llm.Nanos{}
+			}
+			m.reported[call] = 0
+			m.mu.Unlock()
+		}
+	}
+}
+
 // Settle ends the reservation with what the call really used: tokens of input and output, and the cost that its record has. A call that
 // never reached a provider settles with zeros. Settling again does nothing.
 func (r *Reservation) Settle(tokens int64, cost llm.Nanos) {
@@ -253,13 +274,16 @@ func (l *Limiter) give(h *hold, r *Reservation, tokens int64, cost llm.Nanos, no
 		}
 	}
 	c := &m.counts[dMoney]
-	c.held -= int64(r.need.Cost)
-	if m.settles(r.need.Start) {
-		c.used += int64(cost)
-		c.lease.back(int64(r.need.Cost - cost))
-	} else {
-		c.lease.back(int64(r.need.Cost))
+	if !m.settles(r.need.Start) {
+		cost = 0
 	}
+	rest := r.need.Cost - cost
+	if _, waits := m.reported[r.call]; waits && rest > 0 {
+		m.reported[r.call], rest = rest, 0
+	}
+	c.held -= int64(cost + rest)
+	c.used += int64(cost)
+	c.lease.back(int64(rest))
 	m.counts[dParallel].lease.back(1)
 	for i := range e.budgets {
 		b := &e.budgets[i]

@@ -38,8 +38,8 @@ const (
 type Shared struct {
 	// Dial connects; see Dial. It is called until it succeeds, then no more.
 	Dial func() (rueidis.Client, error)
-	// Replica names this process among the others; it must never be used by another process, or again after a restart. It is the name that SQL
-	// knows the replica by (Limiter.Closed), a dash, and something without a dash that tells this start from earlier ones.
+	// Replica names this process among the others, without spaces; it must never be used by another process, or again after a restart. It is the
+	// name that SQL lists it by (Limiter.Listed).
 	Replica string
 	// Prefix begins every key; "": weir.
 	Prefix string
@@ -53,47 +53,55 @@ type Shared struct {
 	Timeout time.Duration
 	// Dead is the silence after which a replica is taken for dead; 0: 5 s.
 	Dead time.Duration
-	// Limbo is how long the share of a dead replica stays charged to budgets, since it may have spent all of it unseen. By then whatever it did
-	// should have been charged in SQL by those who take over from the dead. 0: a minute.
+	// Limbo is how long the share of a dead replica that SQL never listed stays charged to budgets, since it may have spent all of it unseen. That
+	// of one that SQL lists does for as long as it is listed. 0: a minute.
 	Limbo time.Duration
 }
 
 // closedFor is how long it is remembered that a replica's books were closed; its counters on the server have expired by then.
 const closedFor = 12 * time.Minute
 
-// Closed tells that SQL has charged all that a replica, by its name there, left open: what is still on the server of its money counts no
-// more. Without it that stays charged for Shared.Limbo.
-func (l *Limiter) Closed(replica string) {
+// Listed tells which replicas SQL lists, by name: those that run, and the dead whose open calls are not charged yet. The share of a replica
+// counts against budgets for as long as it is listed. One that no longer is has been charged in SQL: when it is silent as well, and SQL's totals
+// were read since, what is still on the server of its money counts no more.
+func (l *Limiter) Listed(replicas []string) {
 	s := l.shared
 	if s == nil {
 		return
 	}
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed == nil {
-		s.closed = map[string]time.Time{}
+	for name := range s.listed {
+		s.closed[name] = now
 	}
-	s.closed[replica] = time.Now()
+	clear(s.listed)
+	for _, name := range replicas {
+		s.listed[name] = true
+		delete(s.closed, name) // it had only been cut off from SQL
+	}
+	var books strings.Builder
+	for name := range s.listed {
+		books.WriteString(name + " open ")
+	}
 	for name, at := range s.closed {
-		if time.Since(at) > closedFor {
+		if now.Sub(at) > closedFor {
 			delete(s.closed, name)
+			continue
 		}
+		books.WriteString(name + " closed ")
 	}
+	s.books = books.String()
 }
 
-// closedBooks is what the script is told of replicas whose books are closed.
-func (s *shared) closedBooks(d dim) string {
+// booksOf is what the script is told of the replicas' books.
+func (s *shared) booksOf(d dim) string {
 	if d != dMoney {
 		return ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out strings.Builder
-	for name, at := range s.closed {
-		// Both ends are rounded to milliseconds: what was told at the same moment counts as told later.
-		out.WriteString(name + " " + strconv.FormatInt(time.Since(at).Milliseconds()+2, 10) + " ")
-	}
-	return out.String()
+	return s.books
 }
 
 const (
@@ -115,7 +123,7 @@ type shared struct {
 	dead     time.Duration
 	limbo    time.Duration
 	timeout  time.Duration
-	patience time.Duration // how long a call tries to get its share before it is served by the policy
+	patience time.Duration // how long a call tries to get its share of a server that answers
 	recall   time.Duration // how long a call waits for shares that lie idle elsewhere
 	sha      string
 
@@ -123,11 +131,14 @@ type shared struct {
 	gone     atomic.Bool
 	epoch    atomic.Uint64 // grows when the server goes: shares of an older epoch are void
 	replicas atomic.Int64
+	unread   atomic.Int64 // SQL is not asked again before this time, Unix ns
 
 	mu     sync.Mutex
 	dirty  []*meter
 	urgent []*meter
-	closed map[string]time.Time // replicas whose books SQL has closed, and when, by the real clock
+	listed map[string]bool      // replicas that SQL lists
+	closed map[string]time.Time // those that it listed, and when it was found that it no longer does, by the real clock
+	books  string               // both, as the script is told
 
 	kick chan struct{}
 	stop chan struct{}
@@ -153,8 +164,9 @@ func Dial(url string) (func() (rueidis.Client, error), error) {
 }
 
 func newShared(l *Limiter, o *Shared) *shared {
-	s := &shared{Shared: *o, l: l, replica: o.Replica, prefix: o.Prefix, dead: o.Dead, limbo: o.Limbo, timeout: o.Timeout, patience: 2 * time.Second,
-		recall: 600 * time.Millisecond, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), live: map[*meter]bool{}}
+	s := &shared{Shared: *o, l: l, replica: o.Replica, prefix: o.Prefix, dead: o.Dead, limbo: o.Limbo, timeout: o.Timeout, patience: 10 * time.Second,
+		recall: 600 * time.Millisecond, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), live: map[*meter]bool{},
+		listed: map[string]bool{}, closed: map[string]time.Time{}}
 	or := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {
 			*d = value
@@ -184,14 +196,14 @@ func newShared(l *Limiter, o *Shared) *shared {
 	return s
 }
 
-// reserveAlone reserves by the policy for a server that is gone.
-func (l *Limiter) reserveAlone(r *Reservation) *Refusal {
+// reserveBy reserves without the server, by a policy.
+func (l *Limiter) reserveBy(r *Reservation, policy Policy) *Refusal {
 	s := l.shared
 	n := s.replicas.Load()
 	if s.Replicas != nil {
 		n = int64(s.Replicas())
 	}
-	switch s.Gone {
+	switch policy {
 	case Open:
 		n = 0
 	case Closed:
@@ -389,7 +401,7 @@ func (s *shared) tell(meters []*meter, all bool) bool {
 	return !slices.ContainsFunc(flights, func(f *flight) bool { return f.err != nil })
 }
 
-// exchange makes flights and lands them. Those of money that the server knows nothing of are made again with SQL's total.
+// exchange makes flights and lands them. Those of money for which the server has to know SQL's total are made again with it.
 func (s *shared) exchange(flights []*flight) {
 	for len(flights) > 0 {
 		n := min(batch, len(flights))
@@ -405,7 +417,7 @@ func (s *shared) exchange(flights []*flight) {
 
 var errAnswer = errors.New("an answer of redis that is not understood")
 
-// round is one round trip; it gives the flights of money whose total the server does not know.
+// round is one round trip; it gives the flights of money for which SQL's total has to be read.
 func (s *shared) round(flights []*flight) (unknown []*flight) {
 	c := *s.client.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
@@ -439,11 +451,18 @@ func (s *shared) round(flights []*flight) (unknown []*flight) {
 
 // seed reads SQL's totals into the arguments of flights. Without SQL what is known here has to do: the first who knows more says so.
 func (s *shared) seed(flights []*flight) {
-	const total, fresh = 12, 13
-	for _, f := range flights {
-		f.args[fresh] = "1"
+	const total, read = 12, 13
+	tell := func(what string) {
+		for _, f := range flights {
+			f.args[read] = what
+		}
 	}
 	if s.l.seed == nil {
+		tell("read")
+		return
+	}
+	if time.Now().UnixNano() < s.unread.Load() {
+		tell("failed")
 		return
 	}
 	subjects := make([]account.Subject, len(flights))
@@ -454,9 +473,12 @@ func (s *shared) seed(flights []*flight) {
 	defer cancel()
 	rows, err := s.l.seed(ctx, subjects)
 	if err != nil {
+		s.unread.Store(time.Now().Add(beat).UnixNano())
 		s.Log.Warn("spend could not be read for redis", "error", err.Error())
+		tell("failed")
 		return
 	}
+	tell("read")
 	for _, f := range flights {
 		for i := range rows {
 			if rows[i].Subject != f.m.subject {

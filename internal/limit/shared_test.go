@@ -2,6 +2,7 @@ package limit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -20,11 +21,18 @@ type books struct {
 	mu    sync.Mutex
 	total map[account.Subject]llm.Nanos
 	base  llm.Nanos
+
+	away   bool // it can't be read
+	failed int  // how often somebody tried
 }
 
 func (b *books) seed(_ context.Context, subjects []account.Subject) ([]account.Spend, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.away {
+		b.failed++
+		return nil, errors.New("the database is away")
+	}
 	var rows []account.Spend
 	for _, s := range subjects {
 		rows = append(rows, account.Spend{Subject: s, Total: b.total[s], Base: b.base})
@@ -270,9 +278,9 @@ func TestShared_budget(t *testing.T) {
 				}
 				res.Settle(0, truth)
 				if rand.IntN(2) == 0 {
-					b.save(l, Charge{k, truth, start})
+					b.save(l, Charge{Subject: k, Cost: truth, Start: start})
 				} else {
-					wg.Go(func() { b.save(l, Charge{k, truth, start}) })
+					wg.Go(func() { b.save(l, Charge{Subject: k, Cost: truth, Start: start}) })
 				}
 			})
 		}
@@ -301,7 +309,7 @@ func TestShared_budget(t *testing.T) {
 			return l.Reserve(t.Context(), &res, Need{Cost: estimate, Start: start}, bounds[1+i%2]) == nil
 		})
 		res.Settle(0, truth)
-		b.save(l, Charge{k, truth, start})
+		b.save(l, Charge{Subject: k, Cost: truth, Start: start})
 	}
 	var res Reservation
 	for i, l := range live {
@@ -409,7 +417,7 @@ func TestShared_books(t *testing.T) {
 					}
 					admitted.Add(1)
 					res.Settle(0, 1e6)
-					b.save(l, Charge{k, 1e6, start})
+					b.save(l, Charge{Subject: k, Cost: 1e6, Start: start})
 				}
 			})
 		}

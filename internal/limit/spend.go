@@ -12,7 +12,8 @@ import (
 type Charge struct {
 	Subject account.Subject
 	Cost    llm.Nanos
-	Start   int64 // when the call began, Unix ms: the record's, and its Need.Start
+	Start   int64  // when the call began, Unix ms: the record's, and its Need.Start
+	Call    string // the record's id: see Reservation.Reported
 }
 
 // Load takes what SQL says was spent: at the start all of it, later whatever was read anew. Totals only ever grow; a base or a reset time that
@@ -62,6 +63,7 @@ func (l *Limiter) Drained(totals []account.Spend, charges []Charge) {
 		} else if c.Start >= l.started {
 			m.missed = true
 		}
+		m.recorded(c.Call)
 		m.mu.Unlock()
 	}
 	for i := range totals {
@@ -100,6 +102,18 @@ func (m *meter) drain(cost llm.Nanos) {
 	if c.used < 0 && m.calls == 0 {
 		c.used = 0
 	}
+}
+
+// recorded gives back what was held of a call beyond its cost until SQL has its record.
+func (m *meter) recorded(call string) {
+	rest, ok := m.reported[call]
+	if !ok {
+		return
+	}
+	delete(m.reported, call)
+	c := &m.counts[dMoney]
+	c.held -= int64(rest)
+	c.lease.back(int64(rest))
 }
 
 // lately lists the meters with a budget that calls were reserved on, for those who ask what other replicas spent of it.
@@ -150,7 +164,7 @@ type State struct {
 	Total    llm.Nanos // ever spent, as SQL says
 	Local    llm.Nanos // settled here and not in SQL yet
 	Spent    llm.Nanos // in the main window, Local included
-	Reserved llm.Nanos // by calls in flight here
+	Reserved llm.Nanos // by calls in flight here, and by those reported whose record SQL does not have yet
 	ResetAt  int64     // end of the main window, Unix ms; 0: never
 	Parallel int64     // calls in flight here
 }

@@ -31,12 +31,12 @@ func TestDrained(t *testing.T) {
 	first.Settle(0, 10)
 	want(100, 10, 70)
 	// Another replica spent 7 meanwhile. A record of a process before this one is drained as well.
-	l.Drained([]account.Spend{{Subject: k, Total: 120, Base: 40}}, []Charge{{k, 10, start}, {k, 3, start - 5000}})
+	l.Drained([]account.Spend{{Subject: k, Total: 120, Base: 40}}, []Charge{{Subject: k, Cost: 10, Start: start}, {Subject: k, Cost: 3, Start: start - 5000}})
 	want(120, 0, 80)
 	// A stale row changes nothing, and a record may be drained before its call settles.
 	l.Load([]account.Spend{{Subject: k, Total: 100, Base: 40}})
 	want(120, 0, 80)
-	l.Drained([]account.Spend{{Subject: k, Total: 125, Base: 40}}, []Charge{{k, 5, start}})
+	l.Drained([]account.Spend{{Subject: k, Total: 125, Base: 40}}, []Charge{{Subject: k, Cost: 5, Start: start}})
 	want(125, -5, 80)
 	second.Settle(0, 5)
 	want(125, 0, 85)
@@ -46,9 +46,55 @@ func TestDrained(t *testing.T) {
 	lb := l.Bind([]Rule{Unlimited(late)})
 	l.Reserve(t.Context(), &first, Need{Cost: 9, Start: start}, lb)
 	first.Settle(0, 9)
-	l.Drained([]account.Spend{{Subject: late, Total: 9}}, []Charge{{late, 9, start}})
+	l.Drained([]account.Spend{{Subject: late, Total: 9}}, []Charge{{Subject: late, Cost: 9, Start: start}})
 	if s, _ := l.State(late); s.Total != 9 || s.Local != 0 {
 		t.Errorf("charged twice or never: %+v", s)
+	}
+}
+
+// TestReserve_reported: a call that SQL knows as open holds its worst case until SQL has its record, and no longer.
+func TestReserve_reported(t *testing.T) {
+	c := newClock()
+	l := New(Options{Now: c.now})
+	k := key("k")
+	r := Unlimited(k)
+	r.Budget = dollars(10)
+	b := l.Bind([]Rule{r, Unlimited(key("free"))})
+	want := func(spent, reserved llm.Nanos) {
+		t.Helper()
+		if s, _ := l.State(k); s.Spent != spent || s.Reserved != reserved {
+			t.Errorf("spent %d, reserved %d; want %d and %d", s.Spent, s.Reserved, spent, reserved)
+		}
+	}
+	var long, dear, early, other Reservation
+	for _, res := range []*Reservation{&long, &dear, &early} {
+		if f := l.Reserve(t.Context(), res, c.need(3e9), b); f != nil {
+			t.Fatal(f)
+		}
+	}
+	long.Reported("long")
+	long.Settle(0, 1e9)
+	want(1e9, 8e9)
+	dear.Reported("dear")
+	dear.Settle(0, 4e9) // more than it estimated
+	want(5e9, 5e9)
+	if f := l.Reserve(t.Context(), &other, c.need(1), b); f == nil {
+		t.Error("what the long call may yet be charged was given away")
+	}
+	early.Reported("early")
+	drained := func(total llm.Nanos, calls ...Charge) {
+		for i := range calls {
+			calls[i].Subject, calls[i].Start = k, c.ms.Load()
+		}
+		l.Drained([]account.Spend{{Subject: k, Total: total}}, calls)
+	}
+	drained(2e9, Charge{Call: "early", Cost: 2e9})
+	early.Settle(0, 2e9)
+	want(7e9, 2e9)
+	drained(7e9, Charge{Call: "long", Cost: 1e9}, Charge{Call: "dear", Cost: 4e9})
+	want(7e9, 0)
+	if f := l.Reserve(t.Context(), &other, c.need(1), b); f != nil {
+		t.Error(f)
 	}
 }
 

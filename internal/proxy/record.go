@@ -15,6 +15,7 @@ func (c *call) record() {
 	}
 	c.recorded = true
 	c.settle()
+	c.unpublish()
 	if err := c.p.journal.Append(&c.rec); err != nil {
 		c.p.metrics.journalError()
 		c.p.log.Error("record not written to the journal", "call_id", c.id, "error", err)

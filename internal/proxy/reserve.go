@@ -71,6 +71,14 @@ func (c *call) publish(cost llm.Nanos) {
 	c.p.open.Begin(c.inFlight, c.started)
 }
 
+// unpublish takes the call off the list of those in flight. It comes before the record: by the time this has reached the database, the limits
+// have to know what else is charged there.
+func (c *call) unpublish() {
+	if c.inFlight != nil && c.p.open.End(c.inFlight) {
+		c.held.Reported(c.rec.ID)
+	}
+}
+
 // settleLimits gives back what was held and not used. The record is written already.
 func (c *call) settleLimits() {
 	u := &c.rec.Usage
@@ -85,9 +93,6 @@ func (c *call) settleLimits() {
 		tokens = u.Output
 	}
 	c.held.Settle(tokens, c.rec.Cost)
-	if c.inFlight != nil {
-		c.p.open.End(c.inFlight)
-	}
 }
 
 // longRun is how many bytes of a string without a space are text at most; more is data: an image, a file.

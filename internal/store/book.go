@@ -129,7 +129,7 @@ func Subjects(r *usage.Record, f func(account.Subject)) {
 // errAgain says that what a transaction had read was no longer true when it wrote: do it once more.
 var errAgain = errors.New("others were at it at the same time")
 
-// booked runs f in one transaction; f learns who has moved as it goes. Rows are always taken in the same order (records, open_calls,
+// booked runs f in one transaction; f learns who has moved as it goes. Rows are always taken in the same order (replicas, records, open_calls,
 // spend, daily, the metrics, each by its key), so replicas wait for each other but hardly ever in a circle.
 func (s *Store) booked(ctx context.Context, f func(*sql.Tx, moves) ([]account.Spend, error)) (spends []account.Spend, err error) {
 	moved := moves{}

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,9 +19,9 @@ import (
 
 // Replica is a running gateway. Times are passed in, in Unix milliseconds, as everywhere here: the database's clock counts for nothing.
 type Replica struct {
-	ID      string
+	ID      string // of this start: the next one of the same gateway has another
+	Journal string // its journal's id, the same at every start
 	Address string
-	Journal string // its journal's id
 	Seen    int64
 	State   string // what it tells the others of itself
 }
@@ -68,16 +70,30 @@ func (s *Store) DeleteReplica(ctx context.Context, id string) error {
 	})
 }
 
+// ErrExpired says that a replica is not on the list: it was given up, or never said that it runs.
+var ErrExpired = errors.New("the replica is not on the list of those that run")
+
 // PutOpenCalls notes calls of a replica that are on their way: the record each would leave as it stands, Cost being what is reserved for
-// it. SaveRecords and this replica's DeleteOpenCalls take them off again. Calls whose record is in already are left out.
+// it. SaveRecords takes them off again; calls whose record is in already are left out. ErrExpired where nobody would look for them: the
+// replica has to be on the list.
 func (s *Store) PutOpenCalls(ctx context.Context, replica string, calls []usage.Record) error {
 	if len(calls) == 0 {
 		return nil
 	}
 	s.ledger.Store(true)
 	return s.retried(ctx, func(tx *sql.Tx) error {
+		found, err := tx.ExecContext(ctx, `UPDATE replicas SET seen = seen WHERE id = $1`, replica) // nobody gives it up until this is done
+		if err != nil {
+			return fmt.Errorf("note open calls: %w", err)
+		}
+		if n, err := found.RowsAffected(); err != nil || n == 0 {
+			return fmt.Errorf("note open calls: %w", cmp.Or(err, ErrExpired))
+		}
 		done, err := recorded(ctx, tx, calls)
 		if err != nil {
+			return err
+		}
+		if err := deleteCalls(ctx, tx, maps.Keys(done)); err != nil { // of an earlier try that seemed to fail
 			return err
 		}
 		var docs [][]any
@@ -119,14 +135,6 @@ func recorded(ctx context.Context, q querier, calls []usage.Record) (map[string]
 	return done, nil
 }
 
-// DeleteOpenCalls takes off calls that ended without a record. Those with one go when it is saved.
-func (s *Store) DeleteOpenCalls(ctx context.Context, ids ...string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	return s.retried(ctx, func(tx *sql.Tx) error { return deleteCalls(ctx, tx, slices.Values(ids)) })
-}
-
 // closeCalls takes the open calls off whose records come in.
 func (s *Store) closeCalls(ctx context.Context, tx *sql.Tx, records []*usage.Record) error {
 	if !s.ledger.Load() {
@@ -159,6 +167,9 @@ func deleteCalls(ctx context.Context, q querier, ids iter.Seq[string]) error {
 // calls.
 func (s *Store) ExpireReplica(ctx context.Context, id string, now int64) (lost []usage.Record, spends []account.Spend, err error) {
 	spends, err = s.booked(ctx, func(tx *sql.Tx, moved moves) ([]account.Spend, error) {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM replicas WHERE id = $1`, id); err != nil {
+			return nil, fmt.Errorf("expire replica %s: %w", id, err)
+		}
 		if lost, err = openCalls(ctx, tx, id); err != nil {
 			return nil, err
 		}
@@ -171,9 +182,6 @@ func (s *Store) ExpireReplica(ctx context.Context, id string, now int64) (lost [
 		}
 		if err := takeCalls(ctx, tx, id, lost); err != nil {
 			return nil, err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM replicas WHERE id = $1`, id); err != nil {
-			return nil, fmt.Errorf("expire replica %s: %w", id, err)
 		}
 		return s.bookAll(ctx, tx, moved, fresh, gone)
 	})

@@ -14,7 +14,6 @@ type Open struct {
 type openShard struct {
 	mu    sync.Mutex
 	first *OpenCall
-	ended []string // ids of calls that were reported open and have ended since
 	_     [64]byte // so that two shards do not share a cache line
 }
 
@@ -43,11 +42,12 @@ func (o *Open) Begin(c *OpenCall, now time.Time) {
 	c.shard.mu.Unlock()
 }
 
-// End takes a call off the list; one that is not on it is left alone. By now its true record must be in the journal.
-func (o *Open) End(c *OpenCall) {
+// End takes a call off the list, before its record is written; one that is not on it is left alone. reported says that it was given by
+// Report: outside this process it is open until its record is there.
+func (o *Open) End(c *OpenCall) (reported bool) {
 	s := c.shard
 	if s == nil {
-		return
+		return false
 	}
 	s.mu.Lock()
 	if c.prev != nil {
@@ -58,16 +58,14 @@ func (o *Open) End(c *OpenCall) {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
-	if c.reported {
-		s.ended = append(s.ended, c.Record.ID)
-	}
+	reported = c.reported
 	s.mu.Unlock()
 	c.prev, c.next, c.shard = nil, nil, nil
+	return reported
 }
 
-// Report gives the calls that have been open since before the time given and were not reported yet, and the ids of those reported
-// earlier that have ended. Short calls are never in either.
-func (o *Open) Report(before time.Time) (begun []Record, ended []string) {
+// Report gives the calls that have been open since before the time given and were not reported yet. Short calls never are.
+func (o *Open) Report(before time.Time) (begun []Record) {
 	for i := range o.shards {
 		s := &o.shards[i]
 		s.mu.Lock()
@@ -77,9 +75,7 @@ func (o *Open) Report(before time.Time) (begun []Record, ended []string) {
 				begun = append(begun, c.Record)
 			}
 		}
-		ended = append(ended, s.ended...)
-		s.ended = nil
 		s.mu.Unlock()
 	}
-	return begun, ended
+	return begun
 }

@@ -15,63 +15,70 @@ func TestOpen_Report(t *testing.T) {
 		calls[i] = &OpenCall{Record: Record{ID: fmt.Sprintf("call-%02d", i)}}
 		o.Begin(calls[i], start.Add(time.Duration(i)*time.Second))
 	}
-	o.End(calls[0]) // before anybody knew of it
-	begun, ended := o.Report(start.Add(10 * time.Second))
-	if len(begun) != 9 || len(ended) != 0 {
-		t.Fatalf("%d begun and %d ended; want calls 1 to 9 and none", len(begun), len(ended))
+	end := func(n int, want bool) {
+		t.Helper()
+		if got := o.End(calls[n]); got != want {
+			t.Errorf("call %d was reported: %v, want %v", n, got, want)
+		}
 	}
-	o.End(calls[5])
-	o.End(calls[5])
-	o.End(calls[20])
-	begun, ended = o.Report(start.Add(time.Hour))
-	if len(begun) != 29 || len(ended) != 1 || ended[0] != "call-05" {
-		t.Fatalf("%d begun, ended %v; want 29 more and call-05", len(begun), ended)
+	end(0, false)
+	if begun := o.Report(start.Add(10 * time.Second)); len(begun) != 9 {
+		t.Fatalf("%d begun; want calls 1 to 9", len(begun))
 	}
-	for _, c := range calls {
-		o.End(c)
+	end(5, true)
+	end(5, false)
+	end(20, false)
+	if begun := o.Report(start.Add(time.Hour)); len(begun) != 29 {
+		t.Fatalf("%d begun; want 29 more", len(begun))
 	}
-	if begun, ended = o.Report(start.Add(time.Hour)); len(begun) != 0 || len(ended) != 37 {
-		t.Fatalf("%d begun and %d ended after all have ended; want 0 and 37", len(begun), len(ended))
+	for n := range calls {
+		end(n, n != 0 && n != 5 && n != 20)
+	}
+	if begun := o.Report(start.Add(time.Hour)); len(begun) != 0 {
+		t.Fatalf("%d begun after all have ended", len(begun))
 	}
 }
 
 func TestOpen_concurrent(t *testing.T) {
 	var o Open
-	var wg sync.WaitGroup
-	open := map[string]bool{}
-	report := func() {
-		begun, ended := o.Report(time.Now().Add(time.Hour))
-		for _, r := range begun {
-			open[r.ID] = true
-		}
-		for _, id := range ended {
-			if !open[id] {
-				t.Errorf("%s ended without having begun", id)
-			}
-			delete(open, id)
-		}
+	var callers, reporter sync.WaitGroup
+	var mu sync.Mutex
+	open := map[string]int{} // +1 by Report, -1 by an End that knows of it
+	count := func(id string, n int) {
+		mu.Lock()
+		open[id] += n
+		mu.Unlock()
 	}
+	done := make(chan struct{})
+	reporter.Go(func() {
+		for running := true; running; {
+			select {
+			case <-done:
+				running = false
+			default:
+			}
+			for _, r := range o.Report(time.Now().Add(time.Hour)) {
+				count(r.ID, 1)
+			}
+		}
+	})
 	for g := range 8 {
-		wg.Go(func() {
+		callers.Go(func() {
 			for i := range 500 {
 				c := OpenCall{Record: Record{ID: fmt.Sprintf("%d-%d", g, i)}}
 				o.Begin(&c, time.Now())
-				o.End(&c)
+				if o.End(&c) {
+					count(c.Record.ID, -1)
+				}
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	for running := true; running; {
-		report()
-		select {
-		case <-done:
-			running = false
-		default:
+	callers.Wait()
+	close(done)
+	reporter.Wait()
+	for id, n := range open {
+		if n != 0 {
+			t.Errorf("%s: reported and ended %d times", id, n)
 		}
-	}
-	report()
-	if len(open) != 0 {
-		t.Errorf("%d calls are still taken for open", len(open))
 	}
 }
