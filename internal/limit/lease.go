@@ -238,6 +238,7 @@ func (s *shared) land(f *flight, answer []int64, err error) {
 	if err != nil {
 		f.err = err
 		le.share = 0
+		s.touch(m, false) // the server may have given something all the same
 		return
 	}
 	given, window, age, idle, left := answer[0], answer[1], answer[2], answer[5], answer[7]

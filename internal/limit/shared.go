@@ -49,7 +49,9 @@ type Shared struct {
 	Replicas func() int
 	Log      *slog.Logger // nil: none
 
-	// Timeout is how long an exchange may take before the server counts as gone; 0: 500 ms.
+	// Timeout is how long the server may answer nothing at all before it counts as gone; 0: 5 s. One that refuses connections or breaks them counts
+	// as gone at once. It must not be so short that a busy machine is taken for a server that is gone: this replica would help itself to a part
+	// of what others may hold.
 	Timeout time.Duration
 	// Dead is the silence after which a replica is taken for dead; 0: 5 s.
 	Dead time.Duration
@@ -131,6 +133,7 @@ type shared struct {
 	gone     atomic.Bool
 	epoch    atomic.Uint64 // grows when the server goes: shares of an older epoch are void
 	replicas atomic.Int64
+	answered atomic.Int64 // when the server did last, Unix ns
 	unread   atomic.Int64 // SQL is not asked again before this time, Unix ns
 
 	mu     sync.Mutex
@@ -159,7 +162,7 @@ func Dial(url string) (func() (rueidis.Client, error), error) {
 	o.DisableRetry = true
 	o.PipelineMultiplex = -1 // one connection: what one command found broken, the next need not find out again
 	o.ClientName = "weir-limit"
-	o.Dialer = net.Dialer{Timeout: time.Second}
+	o.Dialer = net.Dialer{Timeout: 5 * time.Second}
 	return func() (rueidis.Client, error) { return rueidis.NewClient(o) }, nil
 }
 
@@ -174,7 +177,7 @@ func newShared(l *Limiter, o *Shared) *shared {
 	}
 	or(&s.dead, 5*time.Second)
 	or(&s.limbo, time.Minute)
-	or(&s.timeout, 500*time.Millisecond)
+	or(&s.timeout, 5*time.Second)
 	if s.prefix == "" {
 		s.prefix = "weir"
 	}
@@ -316,9 +319,10 @@ func (s *shared) recover() bool {
 	return true
 }
 
-// lost notes that the server does not answer.
-func (s *shared) lost(err error) {
-	if s.gone.Swap(true) {
+// lost notes that an exchange that began at a time has failed. Where others were answered meanwhile it was only late.
+func (s *shared) lost(began time.Time, err error) {
+	late := errors.Is(err, context.DeadlineExceeded) && s.answered.Load() > began.UnixNano()
+	if late || s.gone.Swap(true) {
 		return
 	}
 	s.epoch.Add(1)
@@ -336,6 +340,7 @@ func (s *shared) heartbeat() error {
 		return err
 	}
 	s.replicas.Store(max(1, n))
+	s.answered.Store(time.Now().UnixNano())
 	return nil
 }
 
@@ -348,13 +353,13 @@ return redis.call('ZCARD', KEYS[1])`
 
 // beat is a heartbeat, and a word about everything that must not be taken for dead, once a second.
 func (s *shared) beat() {
-	if now := time.Now(); now.Sub(s.last) < beat {
+	now := time.Now()
+	if now.Sub(s.last) < beat {
 		return
-	} else {
-		s.last = now
 	}
+	s.last = now
 	if err := s.heartbeat(); err != nil {
-		s.lost(err)
+		s.lost(now, err)
 		return
 	}
 	for m := range s.live {
@@ -420,6 +425,7 @@ var errAnswer = errors.New("an answer of redis that is not understood")
 // round is one round trip; it gives the flights of money for which SQL's total has to be read.
 func (s *shared) round(flights []*flight) (unknown []*flight) {
 	c := *s.client.Load()
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	commands := make(rueidis.Commands, len(flights))
@@ -436,10 +442,11 @@ func (s *shared) round(flights []*flight) (unknown []*flight) {
 			err = errAnswer
 		}
 		if err != nil {
-			s.lost(err)
+			s.lost(began, err)
 			s.land(f, nil, err)
 			continue
 		}
+		s.answered.Store(time.Now().UnixNano())
 		if answer[0] == -1 {
 			unknown = append(unknown, f)
 			continue
@@ -469,7 +476,7 @@ func (s *shared) seed(flights []*flight) {
 	for i, f := range flights {
 		subjects[i] = f.m.subject
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	rows, err := s.l.seed(ctx, subjects)
 	if err != nil {
