@@ -229,39 +229,115 @@ func knows(t *testing.T, g *gwtest.Gateway, key string) {
 }
 
 // number is the one number that a query gives; -1 while the database is away.
-func (w *world) number(t *testing.T, query string, args ...any) (n int64) {
+func (w *world) number(t *testing.T, query string, args ...any) int64 {
 	t.Helper()
-	if err := w.sql.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+	return number(t, w.sql, query, args...)
+}
+
+func number(t *testing.T, in interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}, query string, args ...any) (n int64) {
+	if err := in.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
 		return -1
 	}
 	return n
 }
 
+const spentOf = `SELECT CAST(COALESCE(SUM(cost), 0) AS BIGINT) FROM records WHERE key_hash = $1`
+
 // spent is the sum of the records of a key.
 func (w *world) spent(t *testing.T, key string) int64 {
 	t.Helper()
-	return w.number(t, `SELECT CAST(COALESCE(SUM(cost), 0) AS BIGINT) FROM records WHERE key_hash = $1`, auth.Hash(key))
+	return w.number(t, spentOf, auth.Hash(key))
 }
+
+// watch looks at the records of a key as they come in, until it is asked how long the last of them took to be there.
+func (w *world) watch(t *testing.T, key string) (longest func() time.Duration) {
+	var lag time.Duration
+	seen, stop := w.paid(t, key), make(chan struct{})
+	var watching sync.WaitGroup
+	end := sync.OnceFunc(func() {
+		close(stop)
+		watching.Wait()
+	})
+	t.Cleanup(end)
+	watching.Go(func() {
+		every := time.NewTicker(50 * time.Millisecond)
+		defer every.Stop()
+		for {
+			select {
+			case <-every.C:
+			case <-stop:
+				return
+			}
+			for id, ended := range w.paid(t, key) {
+				if _, ok := seen[id]; !ok {
+					seen[id] = ended
+					lag = max(lag, time.Since(ended))
+				}
+			}
+		}
+	})
+	return func() time.Duration {
+		end()
+		return lag
+	}
+}
+
+// paid is when each call of a key ended that was answered, or is charged because its replica died with it.
+func (w *world) paid(t *testing.T, key string) map[string]time.Time {
+	t.Helper()
+	rows, err := w.sql.QueryContext(t.Context(), `SELECT id, ended FROM records WHERE key_hash = $1 AND (status = 200 OR lost)`, auth.Hash(key))
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
+	out := map[string]time.Time{}
+	for rows.Next() {
+		var id string
+		var ended int64
+		if err := rows.Scan(&id, &ended); err != nil {
+			t.Error(err)
+			return nil
+		}
+		out[id] = time.UnixMilli(ended)
+	}
+	if err := rows.Err(); err != nil {
+		t.Error(err)
+	}
+	return out
+}
+
+const recordsOf = `SELECT COUNT(*) FROM records WHERE key_hash = $1`
 
 func (w *world) records(t *testing.T, key string) int64 {
 	t.Helper()
-	return w.number(t, `SELECT COUNT(*) FROM records WHERE key_hash = $1`, auth.Hash(key))
+	return w.number(t, recordsOf, auth.Hash(key))
 }
 
 // balanced holds that every view of what a key has spent says the same.
 func (w *world) balanced(t *testing.T, g *gwtest.Gateway, key string) {
 	t.Helper()
-	hash, want := auth.Hash(key), w.spent(t, key)
+	// One moment for all: refused calls, which cost nothing, may be coming in.
+	now, err := w.sql.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = now.Rollback() }() // it has changed nothing
+	hash := auth.Hash(key)
+	want := number(t, now, spentOf, hash)
 	for view, query := range map[string]string{
 		"the spend row":   `SELECT total FROM spend WHERE kind = 'api_key' AND id = $1 AND model = ''`,
 		"the model's row": `SELECT total FROM spend WHERE kind = 'api_key' AND id = $1 AND model = 'm'`,
 		"the daily sums":  `SELECT CAST(SUM(spend) AS BIGINT) FROM daily WHERE key_hash = $1 AND tag = ''`,
 	} {
-		if got := w.number(t, query, hash); got != want {
+		if got := number(t, now, query, hash); got != want {
 			t.Errorf("%s has %d, the records %d", view, got, want)
 		}
 	}
-	if calls, records := w.number(t, `SELECT CAST(SUM(calls) AS BIGINT) FROM daily WHERE key_hash = $1 AND tag = ''`, hash), w.records(t, key); calls != records {
+	calls := number(t, now, `SELECT CAST(SUM(calls) AS BIGINT) FROM daily WHERE key_hash = $1 AND tag = ''`, hash)
+	if records := number(t, now, recordsOf, hash); calls != records {
 		t.Errorf("the daily sums count %d calls, there are %d records", calls, records)
 	}
 	var info struct {
