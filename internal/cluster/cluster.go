@@ -37,7 +37,7 @@ type Store interface {
 	Release(ctx context.Context, name, holder string) error
 }
 
-// How often what happens. A replica that is silent for as long as expireAfter is taken for gone.
+// How often what happens. A replica that is silent for as long as expireAfter is taken for gone by those that listened so long.
 const (
 	pollEvery   = 200 * time.Millisecond
 	beatEvery   = 2 * time.Second
@@ -67,6 +67,9 @@ type Options struct {
 type Member struct {
 	o      Options
 	silent map[string]bool // what is failing now, so that it is logged once
+
+	// listening is since when the database has taken each heartbeat; zero: it did not take the last. While it was away nobody could be heard.
+	listening time.Time
 
 	begun []usage.Record // calls to publish, kept until the database has taken them
 	news  bool           // the others have to be told of the state
@@ -165,9 +168,13 @@ func (m *Member) tell(ctx context.Context) {
 // beat says that this replica is alive and, if it holds the lease, looks after the books and the dead.
 func (m *Member) beat(ctx context.Context) {
 	if !m.try("heartbeat", m.heartbeat(ctx)) {
+		m.listening = time.Time{}
 		return
 	}
 	now, self := m.o.Now(), m.o.Self.ID
+	if m.listening.IsZero() {
+		m.listening = now
+	}
 	replicas, err := m.o.Store.Replicas(ctx)
 	if !m.try("list the replicas", err) {
 		return
@@ -187,6 +194,9 @@ func (m *Member) beat(ctx context.Context) {
 	}
 	if m.o.Books != nil {
 		m.try("keep the books", m.o.Books(ctx))
+	}
+	if now.Sub(m.listening) < expireAfter {
+		return
 	}
 	for _, r := range replicas {
 		if r.ID == self || Alive(r.Seen, now.UnixMilli()) {

@@ -135,11 +135,18 @@ func TestMember(t *testing.T) {
 		if db.lost("dead") != 1 || counted.Load() != 3 {
 			t.Errorf("%d calls of the dead replica charged, %d alive; want 1 and 3", db.lost("dead"), counted.Load())
 		}
-		// The database goes away and comes back: everyone goes on.
+		// The database goes away and comes back: everyone goes on. What could not be told is not kept for later.
 		db.mu.Lock()
 		db.down = true
 		db.mu.Unlock()
+		first, second := usage.OpenCall{Record: usage.Record{ID: "first"}}, usage.OpenCall{Record: usage.Record{ID: "second"}}
+		open[1].Begin(&first, time.Now())
+		time.Sleep(time.Second)
+		open[1].Begin(&second, time.Now())
 		time.Sleep(time.Minute)
+		if open[1].End(&second) {
+			t.Error("a call was reported while the database took none")
+		}
 		db.mu.Lock()
 		db.down = false
 		db.mu.Unlock()
@@ -147,6 +154,14 @@ func TestMember(t *testing.T) {
 		synctest.Wait()
 		if counted.Load() != 3 {
 			t.Errorf("%d alive after the database came back; want 3", counted.Load())
+		}
+		for i := range 3 {
+			if n := db.lost(fmt.Sprint("r", i)); n != 0 {
+				t.Errorf("r%d was given up because the database was away: %d", i, n)
+			}
+		}
+		if !db.open["r1"]["first"] || db.open["r1"]["second"] || !open[1].End(&first) {
+			t.Errorf("open: %v; want the one that was reported before", db.open)
 		}
 		for i := range stop {
 			stop[i]()
@@ -205,4 +220,27 @@ func TestMember_state(t *testing.T) {
 		stop()
 		running.Wait()
 	})
+}
+
+// TestMember_Recover: a start charges what earlier ones on its journal left open, nobody else's, and is on the list before it does anything.
+func TestMember_Recover(t *testing.T) {
+	db := &shared{replicas: map[string]Replica{}, open: map[string]map[string]bool{}, expired: map[string]int{}}
+	for _, r := range []Replica{{ID: "j1-old", Journal: "j1"}, {ID: "j2-x", Journal: "j2"}} {
+		db.replicas[r.ID], db.open[r.ID] = r, map[string]bool{"call": true}
+	}
+	m := Join(Options{Self: Replica{ID: "j1-new", Journal: "j1"}, Store: db, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	db.down = true
+	if err := m.Recover(t.Context()); !errors.Is(err, errDown) {
+		t.Errorf("%v", err)
+	}
+	db.down = false
+	if err := m.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, old := db.replicas["j1-old"]
+	_, other := db.replicas["j2-x"]
+	_, self := db.replicas["j1-new"]
+	if db.expired["j1-old"] != 1 || db.expired["j2-x"] != 0 || old || !other || !self {
+		t.Errorf("charged %v, listed %v", db.expired, db.replicas)
+	}
 }

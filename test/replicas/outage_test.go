@@ -36,7 +36,9 @@ func startLoad(t *testing.T, key string, clients int, replicas ...*gwtest.Gatewa
 				case http.StatusOK:
 					l.served.Add(1)
 				case http.StatusUnprocessableEntity, http.StatusTooManyRequests:
-					l.refused.Add(1)
+					if l.refused.Add(1) == 1 {
+						t.Logf("refused with %d after %d calls", s, l.served.Load())
+					}
 				default:
 					if l.other.Add(1) == 1 {
 						t.Logf("status %d", s)
@@ -65,7 +67,7 @@ func outagePostgres(t *testing.T, pg *gwtest.Postgres, redis *gwtest.Redis) {
 	up := newUpstream(t, 0)
 	w := newWorld(t, pg, redis, up.URL, "")
 	one, two := w.gateway(t), w.gateway(t)
-	key, poor := newKey(t, one, `"max_budget":1000`), newKey(t, one, `"max_budget":0.55`) // the poor one has ten calls
+	key, poor := newKey(t, one, `"max_budget":1000000`), newKey(t, one, `"max_budget":0.55`) // the poor one has ten calls, the other no end of them
 	knows(t, two, key)
 	knows(t, two, poor)
 	l := startLoad(t, key, 8, one, two)
