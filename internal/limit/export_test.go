@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,15 @@ func (l *Limiter) Name() string { return l.shared.replica }
 
 // SetPatience is how long a call tries to get its share.
 func (l *Limiter) SetPatience(d time.Duration) { l.shared.patience = d }
+
+// Pause makes the server answer nobody for a while.
+func (l *Limiter) Pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	c := *l.shared.client.Load()
+	if err := c.Do(t.Context(), c.B().Arbitrary("CLIENT", "PAUSE", strconv.FormatInt(d.Milliseconds(), 10), "ALL").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Stall makes questions about a subject's money bring nothing.
 func (l *Limiter) Stall(s account.Subject) {

@@ -36,10 +36,29 @@
 // with E as above: ONE call's estimate for all replicas together, not for each. What a call gives back is open to other replicas some
 // milliseconds later, and at the latest after 0.2 s.
 //
-// A replica that falls silent (Shared.Dead) loses its share: its parallel calls are over, what it may have spent stays charged until its window
-// ends or, of money, until SQL has it (Shared.Limbo). While the server is gone Shared.Gone is the policy; under Local the overspend is below
-// one estimate for each replica, plus what others settled and SQL was not told yet. Afterwards every replica tells what it used, within 0.2 s,
-// and the totals come from SQL (Options.Seed): everything told is absolute, so nothing drifts.
+// # A replica that dies
+//
+// One that falls silent (Shared.Dead) loses its share: its parallel calls are over, what it may have spent stays charged until its window ends
+// or, of money, until SQL has it: SQL must no longer list the replica (Listed), which says that its open calls are charged there at their
+// estimates, and its total must have been read since. A call that SQL has as open holds its estimate until SQL has its record, not only until it
+// settles (Reservation.Reported), so no charge comes that was not reserved before. Therefore, whenever whichever replica dies,
+//
+//	what SQL has + reserved + leased, by the dead as well <= max - 1 nano-dollar + E
+//
+// What the dead one had not told SQL is nowhere until its disk comes back, and may have been spent again by then: calls younger than 0.2 s, which
+// are not reported yet, and calls that were shorter and ended after its last save, 0.25 s before; each plus the time the database takes, so what
+// ended less than a second before it died, where the database keeps up. That is the lag by which a budget can be undercounted, and at most what
+// the dead one had leased.
+//
+// # A server that is gone
+//
+// While the server breaks or refuses connections, or answers nothing for Shared.Timeout, Shared.Gone is the policy. Under Local the overspend is
+// below one estimate for each of n replicas, plus what any of them had used beyond an nth of what was left when SQL was last told. A server that
+// is slow is waited for; a call that got no share of it in 10 s is refused (but under Open). Afterwards every replica tells what it used, within
+// 0.2 s, and the totals come from SQL (Options.Seed): everything told is absolute, so nothing drifts. A server that comes back without its data
+// has forgotten the shares of the dead.
+//
+// # Without a server
 //
 // Without Shared, replicas that share an SQL database (Options.Peers) count requests, tokens and parallel calls each for itself. Of a budget
 // each of n lets its calls use an nth of what is left by what SQL knows, and is told several times a second what the others have spent (Lately,

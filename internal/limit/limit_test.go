@@ -1,7 +1,10 @@
 package limit
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -332,4 +335,20 @@ func BenchmarkReserve(b *testing.B) {
 	}
 	f("16_subjects", bounds)
 	f("2_subjects", bounds[1:2])
+}
+
+// TestLost: the server is gone when it breaks off, or answers nobody in the time that an exchange has.
+func TestLost(t *testing.T) {
+	began := time.Now()
+	f := func(answered time.Time, err error, want bool) {
+		t.Helper()
+		s := &shared{Shared: Shared{Log: slog.New(slog.DiscardHandler)}}
+		s.answered.Store(answered.UnixNano())
+		if s.lost(began, fmt.Errorf("exchange: %w", err)); s.gone.Load() != want {
+			t.Errorf("%v, with an answer %v later: gone %v", err, answered.Sub(began), !want)
+		}
+	}
+	f(began.Add(-time.Second), context.DeadlineExceeded, true)
+	f(began.Add(time.Second), context.DeadlineExceeded, false)
+	f(began.Add(time.Second), io.EOF, true)
 }

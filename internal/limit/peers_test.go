@@ -169,3 +169,32 @@ func TestShared_slow(t *testing.T) {
 		}
 	}
 }
+
+// TestShared_late: a server that takes its time is not one that is gone: nobody helps himself to what others hold.
+func TestShared_late(t *testing.T) {
+	server := gwtest.StartRedis(t)
+	dial, err := Dial(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &books{total: map[account.Subject]llm.Nanos{}}
+	start := func(name string) *Limiter {
+		l := New(Options{Seed: b.seed, Shared: &Shared{Dial: dial, Replica: name}})
+		t.Cleanup(l.Close)
+		return l
+	}
+	one, two := start("one"), start("two")
+	r := Unlimited(key("k"))
+	r.Budget = dollars(10)
+	bounds := each([]*Limiter{one, two}, r)
+	if f := one.Reserve(t.Context(), new(Reservation), Need{Cost: 10e9}, bounds[0]); f != nil {
+		t.Fatal(f)
+	}
+	one.Pause(t, time.Second)
+	if f := two.Reserve(t.Context(), new(Reservation), Need{Cost: 1}, bounds[1]); f == nil || f.What != Budget {
+		t.Errorf("refused by %+v", f)
+	}
+	if one.Gone() || two.Gone() {
+		t.Error("the server counts as gone")
+	}
+}

@@ -26,7 +26,7 @@ type Policy string
 // Policies.
 const (
 	// Local lets each of n replicas use an nth of what is left of each limit, by what SQL and itself know. Across all replicas a limit of
-	// requests or parallel calls is then overshot by less than n, a budget by less than one call's estimate per replica.
+	// requests or parallel calls is then overshot by less than n; for budgets see the package comment.
 	Local Policy = "local"
 	// Open refuses nobody, and counts.
 	Open Policy = "open"
