@@ -50,7 +50,7 @@ type FleetECS struct {
 	AMI                string        `yaml:"ami" doc:"image of the instances; empty: AWS's newest for ECS, with GPU drivers where the instance has GPUs"`
 	ModelsBucket       string        `yaml:"models_bucket" doc:"bucket of the weights: the prefix modelName is copied to the server first, unless its image is of type ecr and does so itself"`
 	WeightsImage       string        `yaml:"weights_image" default:"public.ecr.aws/aws-cli/aws-cli:latest" doc:"image with the AWS CLI that copies the weights"`
-	Scaling            string        `yaml:"scaling" default:"metric" oneof:"metric,weir" doc:"metric: the service follows metricConfig between its limits; weir: it has as many servers as the calls in flight here want"`
+	Scaling            string        `yaml:"scaling" default:"metric" oneof:"metric,weir" doc:"metric: the service follows metricConfig between its limits; weir: it has as many servers as the calls in flight want"`
 	LogGroupPrefix     string        `yaml:"log_group_prefix" default:"/weir/models/" doc:"where log groups are"`
 	NamePrefix         string        `yaml:"name_prefix" default:"weir" doc:"begins every name and marks what is this gateway's; at most 10 of a-z, 0-9 and -"`
 	Every              time.Duration `yaml:"every" default:"5s" doc:"how often AWS is asked about a model at most"`
@@ -68,7 +68,7 @@ type FleetKube struct {
 	ModelsBucket    string        `yaml:"models_bucket" doc:"S3 bucket of the weights: the prefix modelName is copied to the server first, unless its image is of type ecr and does so itself"`
 	WeightsImage    string        `yaml:"weights_image" default:"public.ecr.aws/aws-cli/aws-cli:latest" doc:"image with the AWS CLI that copies the weights"`
 	ModelsClaim     string        `yaml:"models_claim" doc:"PersistentVolumeClaim of the weights, which servers mount at /models instead of copying them"`
-	Scaling         string        `yaml:"scaling" default:"weir" oneof:"weir,metric" doc:"weir: a model has as many servers as the calls in flight here want; metric: a HorizontalPodAutoscaler, or KEDA, makes it follow metricConfig between its limits"`
+	Scaling         string        `yaml:"scaling" default:"weir" oneof:"weir,metric" doc:"weir: a model has as many servers as the calls in flight want; metric: a HorizontalPodAutoscaler, or KEDA, makes it follow metricConfig between its limits"`
 	Prometheus      string        `yaml:"prometheus" doc:"address of the Prometheus that KEDA asks for the metric; empty: a HorizontalPodAutoscaler is used even where there is KEDA"`
 	NamePrefix      string        `yaml:"name_prefix" default:"weir" doc:"begins every name and marks what is this gateway's; at most 10 of a-z, 0-9 and -"`
 	Patience        time.Duration `yaml:"patience" default:"2m" doc:"how long what may pass by itself is borne before a model has failed: pulls that fail, crashes, refused pods"`
