@@ -182,6 +182,20 @@ func (c *Cluster) List(t testing.TB, gvr schema.GroupVersionResource, namespace 
 	return all.Items
 }
 
+// Labelled names what a namespace has under a label, of all kinds that hosts make and controllers make of these.
+func (c *Cluster) Labelled(t testing.TB, namespace, label, value string) []string {
+	t.Helper()
+	var out []string
+	for _, gvr := range []schema.GroupVersionResource{Pods, Services, Deployments, ReplicaSets, Budgets, Autoscalers, scaledObjects, inferenceServices, leaderWorkerSets} {
+		for _, u := range c.List(t, gvr, namespace) {
+			if u.GetLabels()[label] == value {
+				out = append(out, u.GetKind()+" "+u.GetName())
+			}
+		}
+	}
+	return out
+}
+
 // Until waits until something is so.
 func Until(t testing.TB, what string, so func() bool) {
 	t.Helper()

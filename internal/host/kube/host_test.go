@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/weir-gateway/weir/internal/fleet"
 	"github.com/weir-gateway/weir/internal/host/hosttest"
 	"github.com/weir-gateway/weir/test/kubetest"
@@ -86,15 +84,7 @@ func (s *setting) open(t *testing.T, set ...func(*Options)) *Host {
 
 // left names what the cluster has of a model.
 func (s *setting) left(t *testing.T, id string) []string {
-	var out []string
-	for _, gvr := range []schema.GroupVersionResource{kubetest.Pods, kubetest.Services, kubetest.Deployments, kubetest.ReplicaSets, kubetest.Budgets, kubetest.Autoscalers} {
-		for _, u := range s.List(t, gvr, namespace(t)) {
-			if u.GetLabels()[labelModel] == (&Host{o: Options{NamePrefix: "weir"}}).nameOf(id) {
-				out = append(out, u.GetKind()+" "+u.GetName())
-			}
-		}
-	}
-	return out
+	return s.Labelled(t, namespace(t), labelModel, (&Host{o: Options{NamePrefix: "weir"}}).nameOf(id))
 }
 
 // running counts the servers of a model that the node runs.
