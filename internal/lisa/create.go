@@ -50,6 +50,8 @@ func (a *API) definition(o object) (d fleet.Definition, apiKey string, err error
 	d.Groups = o.texts("allowedGroups")
 	hosting := o.choice("hostingType", false, "third_party", "lisa_hosted", "internal_hosted")
 	d.Guardrails = o.guardrails()
+	d.Host = value(o.choice("host", false, "process", "ecs", "kube"))
+	d.Kube = o.kube()
 	a.hosting(o, &d)
 	d.HostingType = "third_party"
 	switch {
@@ -64,7 +66,6 @@ func (a *API) definition(o object) (d fleet.Definition, apiKey string, err error
 	} else if d.Hosted() {
 		d.ContextWindow = window(d.ContainerConfig.Environment)
 	}
-	d.Host = value(o.choice("host", false, "process", "ecs", "kube"))
 	if v := o.flag("wakeOnRequest"); v != nil {
 		d.WakeOnRequest = *v
 		if *v && !d.Hosted() && len(o.broken) == 0 {
@@ -113,7 +114,8 @@ func (a *API) hosting(o object, d *fleet.Definition) {
 	if d.Container = o.text("inferenceContainer", false); d.Container != nil && !a.Container(*d.Container) {
 		o.breaks("inferenceContainer", "There is no profile for this inference container.")
 	}
-	if d.InstanceType = o.text("instanceType", false); d.InstanceType != nil && !a.instances.valid(*d.InstanceType) {
+	if d.InstanceType = o.text("instanceType", false); d.InstanceType != nil && !a.instances.valid(*d.InstanceType) &&
+		!(d.Host == "kube" && labelValue.MatchString(*d.InstanceType)) { // of any cloud, there
 		o.breaks("instanceType", "Invalid EC2 instance type.")
 	}
 	if c, ok := o.child("autoScalingConfig", false); ok {

@@ -78,7 +78,7 @@ func newDoor(t *testing.T) *door {
 	t.Cleanup(func() { _ = st.Close() })
 	d.store = st
 	now := func() time.Time { return d.now }
-	d.fleet = fleet.New(fleet.Options{Store: st.Fleet(), Hosts: map[string]fleet.Host{"process": d.host}, DefaultHost: "process",
+	d.fleet = fleet.New(fleet.Options{Store: st.Fleet(), Hosts: map[string]fleet.Host{"process": d.host, "kube": d.host}, DefaultHost: "process",
 		Probe:   func(context.Context, *fleet.Model, string) error { return nil },
 		Changed: func(context.Context) {}, Running: func(context.Context, *fleet.Model) (int64, bool, error) { return d.running, true, nil },
 		Lead: func(context.Context) bool { return true }, Health: func(*fleet.Definition) string { return "/health" }, Now: now})

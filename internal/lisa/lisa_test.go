@@ -147,6 +147,16 @@ func TestCreate_refused(t *testing.T) {
 	f("said to be hosted", `{"modelId":"a","modelName":"a","modelType":"textgen","hostingType":"lisa_hosted"}`, 422, rule, allOrNone)
 	f("instance type", with("g5.xlarge", "g5.gigantic"), 422, rule, "Invalid EC2 instance type.")
 	f("instance family", with("g5.xlarge", "zz9.xlarge"), 422, rule, "Invalid EC2 instance type.")
+	kube := func(fields string) string {
+		return with(`"instanceType"`, `"host":"kube","kube":`+fields+`,"instanceType"`)
+	}
+	f("kube", kube(`1`), 422, rule, `"field":"kube"`)
+	f("workload", kube(`{"workload":"job"}`), 422, rule, `"field":"kube.workload"`)
+	f("size", kube(`{"size":2}`), 422, rule, "Only a leaderworkerset has a size.")
+	f("quantity", kube(`{"memory":"lots"}`), 422, rule, "Input should be a quantity of Kubernetes")
+	f("node selector", kube(`{"nodeSelector":{"pool":1}}`), 422, rule, `"field":"kube.nodeSelector.pool"`)
+	f("toleration", kube(`{"tolerations":[{"effect":"Never"}]}`), 422, rule, `"field":"kube.tolerations.0.effect"`)
+	f("tolerations", kube(`{"tolerations":["all"]}`), 422, rule, `"field":"kube.tolerations.0"`)
 	f("container", with(`"vllm"`, `"magic"`), 422, rule, `"field":"inferenceContainer"`)
 	f("min over max", with(`"minCapacity":1`, `"minCapacity":4`), 422, rule, minOverMax)
 	f("zero", with(`"minCapacity":1`, `"minCapacity":0`), 422, rule, "greater than 0")
@@ -165,7 +175,7 @@ func TestCreate_refused(t *testing.T) {
 	f("path", with(`"/health"`, `""`), 422, rule, `"field":"loadBalancerConfig.healthCheckConfig.path"`)
 	f("time zone", with(`"cooldown":420`, `"cooldown":420,"scheduling":{"scheduleType":"RECURRING","timezone":"Mars/Base","recurringSchedule":{"startTime":"8:00","stopTime":"18:00"}}`),
 		422, rule, "Invalid timezone: Mars/Base")
-	f("not configured", hosted("m", `,"host":"kube"`), 422, rule, `"field":"host"`)
+	f("not configured", hosted("m", `,"host":"ecs"`), 422, rule, `"field":"host"`)
 	f("guardrail", `{"modelId":"a","modelName":"a","modelType":"textgen","guardrailsConfig":{"g":{"guardrailName":"n"}}}`, 400, input, "guardrailIdentifier")
 	if got := len(d.ok("GET", "/models", "").body["models"].([]any)); got != 1 {
 		t.Errorf("%d models after refusals, want 1", got)

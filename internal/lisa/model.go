@@ -29,20 +29,21 @@ type Model struct {
 	HostingType     string                     `json:"hostingType"`
 
 	// Beyond LISA's.
-	Reason        *string `json:"reason"` // why it is in its status
-	Host          *string `json:"host"`   // null: the configured one
-	WakeOnRequest bool    `json:"wakeOnRequest"`
-	Desired       int64   `json:"desiredServers"`
-	Ready         int     `json:"readyServers"`
-	Created       *string `json:"created"`
-	Updated       *string `json:"lastModified"`
+	Reason        *string     `json:"reason"` // why it is in its status
+	Host          *string     `json:"host"`   // null: the configured one
+	Kube          *fleet.Kube `json:"kube"`
+	WakeOnRequest bool        `json:"wakeOnRequest"`
+	Desired       int64       `json:"desiredServers"`
+	Ready         int         `json:"readyServers"`
+	Created       *string     `json:"created"`
+	Updated       *string     `json:"lastModified"`
 }
 
 func modelOf(m *fleet.Model) Model {
 	out := Model{AutoScaling: m.AutoScaling, ContainerConfig: m.ContainerConfig, Container: m.Container, InstanceType: m.InstanceType,
 		LoadBalancer: m.LoadBalancer, ModelID: m.ModelID, ModelName: m.ModelName, Description: m.Description, Type: m.Type, URL: m.URL,
 		Status: m.Status, Streaming: m.Streaming, Features: m.Features, Groups: m.Groups, Guardrails: m.Guardrails,
-		ContextWindow: m.ContextWindow, HostingType: m.HostingType, WakeOnRequest: m.WakeOnRequest, Desired: m.Size(), Ready: len(m.Replicas),
+		ContextWindow: m.ContextWindow, HostingType: m.HostingType, Kube: m.Kube, WakeOnRequest: m.WakeOnRequest, Desired: m.Size(), Ready: len(m.Replicas),
 		Created: moment(m.Created), Updated: moment(m.Updated)}
 	if m.Reason != "" {
 		out.Reason = &m.Reason

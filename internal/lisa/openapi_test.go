@@ -92,6 +92,7 @@ func TestOpenAPI(t *testing.T) {
 	f("Model", reflect.TypeFor[Model]())
 	f("AutoScalingConfig", reflect.TypeFor[fleet.AutoScaling]())
 	f("ContainerConfig", reflect.TypeFor[fleet.ContainerConfig]())
+	f("Kube", reflect.TypeFor[fleet.Kube]())
 	f("MetricConfig", reflect.TypeFor[fleet.Metric]())
 	f("LoadBalancerConfig", reflect.TypeFor[fleet.LoadBalancer]())
 	f("Guardrail", reflect.TypeFor[fleet.Guardrail](), "markedForDeletion")

@@ -224,6 +224,13 @@ func metric(t *testing.T, s *setting) {
 	up(t, h, one, 1)
 	s.deleted(t, h, "scaled")
 
+	odd := spec("no label's value", "vllm") // an autoscaler could not name it
+	seen := up(t, h, odd, 1)
+	if len(s.List(t, kubetest.Autoscalers, namespace(t))) != 0 || seen.Scaled != 0 {
+		t.Error("a model that can't be named is scaled")
+	}
+	s.deleted(t, h, odd.ModelID)
+
 	own := spec("own", "vllm")
 	own.AutoScaling.Metric.Name = "vllm:num_requests_waiting"
 	up(t, h, own, 1)

@@ -182,6 +182,9 @@ func (h *Host) ensure(ctx context.Context, m *model, spec fleet.Spec) (fleet.Obs
 	if live != nil && live.GetDeletionTimestamp() != nil {
 		return w.observe(ctx, spec, live) // of an earlier life: a new one of that name can only follow it
 	}
+	if w.scaled, err = w.scaler(ctx, spec); err != nil {
+		return fleet.Observed{}, err
+	}
 	// The Service is the first thing that is made and the last that goes, so that nothing exists unlisted.
 	if err := w.apply(ctx, services, w.service(form)); err != nil {
 		return refused(spec, err)
@@ -196,7 +199,7 @@ func (h *Host) ensure(ctx context.Context, m *model, spec fleet.Spec) (fleet.Obs
 		return refused(spec, err)
 	}
 	seen, err := w.observe(ctx, spec, live)
-	if w.scales(spec) {
+	if w.scaled != nil {
 		seen.Scaled = form.count(live)
 	}
 	return seen, err
@@ -208,6 +211,8 @@ type work struct {
 	m    *model
 	id   string
 	name string // of everything
+	// scaled is the kind of object by which the cluster scales the model; nil: it does not.
+	scaled *kind
 }
 
 func (h *Host) work(id string, m *model) *work {

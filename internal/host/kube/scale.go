@@ -19,11 +19,21 @@ var (
 // InFlight is the gateway's gauge of a model's calls in flight, labelled with the model's id.
 const InFlight = "weir_model_requests_in_flight"
 
-// scales reports whether the cluster itself makes the number of servers follow the metric.
-func (w *work) scales(spec fleet.Spec) bool {
+// scaler is the kind of object by which the cluster itself makes the number of servers follow the metric; nil: it does not.
+func (w *work) scaler(ctx context.Context, spec fleet.Spec) (*kind, error) {
 	a := spec.AutoScaling
-	return a != nil && w.o.Metric && a.Metric.TargetValue > 0 && a.MinCapacity < a.MaxCapacity && w.explicit(spec).Workload != kserveWorkload &&
-		(w.o.Prometheus != "" || ownMetric(a) || len(validation.IsValidLabelValue(w.id)) == 0)
+	if a == nil || !w.o.Metric || a.Metric.TargetValue <= 0 || a.MinCapacity >= a.MaxCapacity || w.explicit(spec).Workload == kserveWorkload {
+		return nil, nil
+	}
+	if w.o.Prometheus != "" {
+		if ok, err := w.knows(ctx, scaledObjects); err != nil || ok {
+			return &scaledObjects, err
+		}
+	}
+	if !ownMetric(a) && len(validation.IsValidLabelValue(w.id)) > 0 {
+		return nil, nil // it could not name the model
+	}
+	return &autoscalers, nil
 }
 
 // ownMetric reports whether the metric is one of the servers', named as Prometheus does (vllm:num_requests_waiting); the names of AWS's, which
@@ -32,19 +42,15 @@ func ownMetric(a *fleet.AutoScaling) bool { return strings.ContainsAny(a.Metric.
 
 // follow makes the number of servers follow the model's metric, or ends that.
 func (w *work) follow(ctx context.Context, spec fleet.Spec, f workload) error {
-	if !w.scales(spec) {
+	switch w.scaled {
+	case nil:
 		_, err := w.unfollow(ctx)
 		return err
-	}
-	if w.o.Prometheus != "" {
-		if ok, err := w.knows(ctx, scaledObjects); err != nil {
+	case &scaledObjects:
+		if _, err := w.drop(ctx, autoscalers); err != nil { // two would pull it to and fro
 			return err
-		} else if ok {
-			if _, err := w.drop(ctx, autoscalers); err != nil { // two would pull it to and fro
-				return err
-			}
-			return w.apply(ctx, scaledObjects, w.object(scaledObjects, w.scaledObject(spec, f)))
 		}
+		return w.apply(ctx, scaledObjects, w.object(scaledObjects, w.scaledObject(spec, f)))
 	}
 	if _, err := w.drop(ctx, scaledObjects); err != nil {
 		return err

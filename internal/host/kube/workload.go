@@ -201,7 +201,7 @@ func (w *work) sets(spec fleet.Spec, f workload, live *unstructured.Unstructured
 		return false
 	}
 	a := spec.AutoScaling
-	return !(w.scales(spec) && have > 0 && w.asked(spec, live) && have >= a.MinCapacity && have <= a.MaxCapacity)
+	return !(w.scaled != nil && have > 0 && w.asked(spec, live) && have >= a.MinCapacity && have <= a.MaxCapacity)
 }
 
 // patch changes a workload and notes how many servers were asked for.
