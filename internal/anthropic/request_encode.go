@@ -41,7 +41,11 @@ func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]b
 	}
 	e := &encoder{writer: newWriter(dst), req: req, t: t, g: generationOf(t.Model), own: req.From == llm.Anthropic, count: count}
 	system := e.conversation()
-	e.tools = e.offered()
+	tools, lost := req.OfferedTools(e.own)
+	e.tools = tools
+	for _, name := range lost {
+		e.drop(name)
+	}
 	e.reasoning()
 	e.limit()
 
@@ -114,61 +118,12 @@ func (e *encoder) conversation() (system []llm.Part) {
 			kept = append(kept, m)
 		}
 	}
-	if e.own {
-		e.messages = kept
-		e.trimLast()
-		return system
+	e.messages = kept
+	if !e.own {
+		e.messages = llm.UserFirst(llm.Turns(kept))
 	}
-	e.messages = llm.Turns(kept)
-	if len(e.messages) == 0 || e.messages[0].Role != llm.RoleUser {
-		// Anthropic's conversations begin with the user. A greeting of the assistant answers to a word that means nothing.
-		opening := llm.Message{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: "."}}}
-		e.messages = append([]llm.Message{opening}, e.messages...)
-	}
-	e.trimLast()
+	llm.TrimEnd(e.messages)
 	return system
-}
-
-// trimLast cuts the white space at the end of a last assistant turn, which Anthropic refuses.
-func (e *encoder) trimLast() {
-	n := len(e.messages)
-	if n == 0 || e.messages[n-1].Role != llm.RoleAssistant {
-		return
-	}
-	m := &e.messages[n-1]
-	last := len(m.Parts) - 1
-	if last < 0 || m.Parts[last].Kind != llm.KindText {
-		return
-	}
-	trimmed := strings.TrimRight(m.Parts[last].Text, " \t\r\n")
-	if trimmed == m.Parts[last].Text {
-		return
-	}
-	m.Parts = slices.Clone(m.Parts)
-	m.Parts[last].Text = trimmed
-}
-
-// offered is the tools that the model may see: an allow-list of other dialects is kept by leaving out the rest.
-func (e *encoder) offered() []llm.Tool {
-	c := e.req.ToolChoice
-	var out []llm.Tool
-	for i := range e.req.Tools {
-		t := e.req.Tools[i]
-		if c != nil && c.Mode == llm.ChoiceAllowed && !slices.Contains(c.Allowed, t.Name) {
-			continue
-		}
-		if t.Type != "" && !e.own {
-			if t.Type != "custom" || t.Name == "" {
-				e.drop("tools." + t.Type)
-				continue
-			}
-			// A tool that takes free text becomes one with a single string, see llm.ToolCall.ArgumentsObject.
-			t = llm.Tool{Name: t.Name, Description: t.Description, Cache: t.Cache, Schema: llm.Raw(
-				`{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`)}
-		}
-		out = append(out, t)
-	}
-	return out
 }
 
 // reasoning settles what is asked of the model's thinking, and takes it back where the conversation can't carry it.
@@ -177,22 +132,12 @@ func (e *encoder) reasoning() {
 	if !ok {
 		e.drop("reasoning_effort")
 	}
-	if th.kind == "enabled" && !e.own && e.amidTools() {
-		// With a budget, an unfinished tool loop must begin with the signed thought that led to it; this client did not keep it.
+	if th.kind == "enabled" && !e.own && llm.AmidTools(e.messages) {
+		// This client did not keep the thought that led to its tool calls.
 		e.drop("reasoning_effort")
 		th = thinking{}
 	}
 	e.think = th
-}
-
-// amidTools says that the conversation ends in tool results whose calls come without their signed reasoning.
-func (e *encoder) amidTools() bool {
-	n := len(e.messages)
-	if n < 2 || e.messages[n-1].Role != llm.RoleUser || e.messages[n-1].Parts[0].Kind != llm.KindToolResult {
-		return false
-	}
-	head := e.messages[n-2].Parts[0].Kind
-	return head != llm.KindReasoning && head != llm.KindRedacted
 }
 
 // limit settles max_tokens, which is required and must leave room beyond the thinking budget.
@@ -236,16 +181,7 @@ func (e *encoder) writeTools() {
 		e.End("]")
 	}
 	c := e.req.ToolChoice
-	mode := ""
-	if c != nil {
-		mode = c.Mode
-	}
-	if mode == llm.ChoiceAllowed {
-		mode = llm.ChoiceAuto
-		if c.Name == "required" {
-			mode = llm.ChoiceRequired
-		}
-	}
+	mode := c.ModeOfOffered()
 	serial := e.req.ParallelTools != nil && !*e.req.ParallelTools
 	if len(e.tools) == 0 && !e.own {
 		if mode == llm.ChoiceRequired || mode == llm.ChoiceTool {

@@ -83,8 +83,7 @@ func (e *encoder) claudeThinking(r *llm.Reasoning, budget int64) {
 		e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"adaptive"`+display+`}`))
 		return
 	}
-	if e.amidTools() {
-		// With a budget, an unfinished tool loop must begin with the signed thought that led to it; this client did not keep it.
+	if llm.AmidTools(e.messages) { // this client did not keep the thought that led to its tool calls
 		e.drop("reasoning_effort")
 		return
 	}
@@ -111,16 +110,6 @@ func (e *encoder) shown(r *llm.Reasoning) bool {
 		return false
 	}
 	return e.req.From == llm.OpenAI || e.req.From == llm.Converse || r.Summary != ""
-}
-
-// amidTools says that the conversation ends in tool results whose calls come without their signed reasoning.
-func (e *encoder) amidTools() bool {
-	n := len(e.messages)
-	if n < 2 || len(e.messages[n-1].Parts) == 0 || e.messages[n-1].Parts[0].Kind != llm.KindToolResult || len(e.messages[n-2].Parts) == 0 {
-		return false
-	}
-	head := e.messages[n-2].Parts[0].Kind
-	return head != llm.KindReasoning && head != llm.KindRedacted
 }
 
 func claudeEffort(word string, f family) string {

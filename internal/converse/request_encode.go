@@ -120,16 +120,11 @@ func (e *encoder) conversation() (system []llm.Part) {
 		e.messages = kept
 		return system
 	}
-	e.messages = llm.Turns(kept)
-	if len(e.messages) == 0 || e.messages[0].Role != llm.RoleUser {
-		// A conversation begins with the user; a greeting of the assistant answers to a word that means nothing.
-		opening := llm.Message{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: "."}}}
-		e.messages = append([]llm.Message{opening}, e.messages...)
-	}
+	e.messages = llm.UserFirst(llm.Turns(kept))
 	for i := range e.messages {
 		e.accompany(&e.messages[i])
 	}
-	e.trimLast()
+	llm.TrimEnd(e.messages)
 	return system
 }
 
@@ -143,17 +138,6 @@ func (e *encoder) accompany(m *llm.Message) {
 	if document && !words {
 		m.Parts = append(slices.Clip(m.Parts), llm.Part{Kind: llm.KindText, Text: "See the attached document."})
 	}
-}
-
-// trimLast cuts the white space at the end of a last assistant turn, which Claude refuses.
-func (e *encoder) trimLast() {
-	m := &e.messages[len(e.messages)-1]
-	last := len(m.Parts) - 1
-	if m.Role != llm.RoleAssistant || last < 0 || m.Parts[last].Kind != llm.KindText {
-		return
-	}
-	m.Parts = slices.Clone(m.Parts)
-	m.Parts[last].Text = strings.TrimRight(m.Parts[last].Text, " \t\r\n")
 }
 
 func (e *encoder) message(m *llm.Message, path string) {

@@ -13,7 +13,7 @@ const AnswerTool = "weir_structured_answer"
 // choice is toolChoice: auto, any or tool with a name; empty: not said.
 type choice struct{ word, name string }
 
-// offer settles the tools that the model may see: an allow-list of other dialects is kept by leaving out the rest.
+// offer settles the tools that the model may see.
 func (e *encoder) offer() {
 	c := e.req.ToolChoice
 	history := e.calls()
@@ -21,21 +21,10 @@ func (e *encoder) offer() {
 		e.structure()
 		return // none may be called: none is offered
 	}
-	for i := range e.req.Tools {
-		t := e.req.Tools[i]
-		if c != nil && c.Mode == llm.ChoiceAllowed && !slices.Contains(c.Allowed, t.Name) {
-			continue
-		}
-		if t.Type != "" && !e.own {
-			if t.Type != "custom" || t.Name == "" {
-				e.drop("tools." + t.Type)
-				continue
-			}
-			// A tool that takes free text becomes one with a single string, see llm.ToolCall.ArgumentsObject.
-			t = llm.Tool{Name: t.Name, Description: t.Description, Cache: t.Cache, Schema: llm.Raw(
-				`{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`)}
-		}
-		e.tools = append(e.tools, t)
+	tools, lost := e.req.OfferedTools(e.own)
+	e.tools = tools
+	for _, name := range lost {
+		e.drop(name)
 	}
 	if len(e.tools) == 0 {
 		// Bedrock wants a toolConfig wherever the conversation has calls or results.
@@ -88,15 +77,9 @@ func (e *encoder) calls() []string {
 // choose settles toolChoice with what the model and its reasoning allow.
 func (e *encoder) choose() {
 	c := e.req.ToolChoice
-	mode, name := "", ""
+	mode, name := c.ModeOfOffered(), ""
 	if c != nil {
-		mode, name = c.Mode, c.Name
-	}
-	if mode == llm.ChoiceAllowed {
-		mode = llm.ChoiceAuto
-		if name == "required" {
-			mode = llm.ChoiceRequired
-		}
+		name = c.Name
 	}
 	if e.own {
 		e.choice = map[string]choice{llm.ChoiceAuto: {"auto", ""}, llm.ChoiceRequired: {"any", ""}, llm.ChoiceTool: {"tool", name}}[mode]

@@ -122,12 +122,6 @@ func readChoice(req *llm.Request, conf *toolConfig) {
 	}
 }
 
-// freeText turns a tool that takes free text into one with a single string, see llm.ToolCall.ArgumentsObject.
-func freeText(t *llm.Tool) *llm.Tool {
-	return &llm.Tool{Name: t.Name, Description: t.Description,
-		Schema: llm.Raw(`{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}`)}
-}
-
 // writeTools gives the tools and their choice; what Gemini has no word for goes to the writer's dropped list.
 func (w *partWriter) writeTools(req *llm.Request) (list[unknown], *toolConfig, error) {
 	var out list[unknown]
@@ -135,7 +129,8 @@ func (w *partWriter) writeTools(req *llm.Request) (list[unknown], *toolConfig, e
 	for i := range req.Tools {
 		t := &req.Tools[i]
 		if t.Type == "custom" && t.Name != "" && !w.native {
-			t = freeText(t)
+			function := t.TakingObject()
+			t = &function
 		}
 		if t.Type != "" && t.Type != "function" {
 			if m := members(t.Raw); w.native && m != nil {

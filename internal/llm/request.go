@@ -1,6 +1,9 @@
 package llm
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -203,4 +206,79 @@ func fill[T any](dst **T, v *T) {
 	if *dst == nil {
 		*dst = v
 	}
+}
+
+// UserFirst gives turns a first one of the user's where they lack it, for dialects whose conversations begin so. A greeting of the assistant
+// then answers to a word that means nothing.
+func UserFirst(turns []Message) []Message {
+	if len(turns) > 0 && turns[0].Role == RoleUser {
+		return turns
+	}
+	return append([]Message{{Role: RoleUser, Parts: []Part{{Kind: KindText, Text: "."}}}}, turns...)
+}
+
+// TrimEnd cuts the white space at the end of a last assistant turn, which Claude refuses. The turn's old parts stay as they are.
+func TrimEnd(turns []Message) {
+	if len(turns) == 0 {
+		return
+	}
+	m := &turns[len(turns)-1]
+	last := len(m.Parts) - 1
+	if m.Role != RoleAssistant || last < 0 || m.Parts[last].Kind != KindText {
+		return
+	}
+	if trimmed := strings.TrimRight(m.Parts[last].Text, " \t\r\n"); trimmed != m.Parts[last].Text {
+		m.Parts = slices.Clone(m.Parts)
+		m.Parts[last].Text = trimmed
+	}
+}
+
+// AmidTools says that turns end in tool results whose calls come without their signed reasoning. A Claude model that thinks within a budget
+// wants an unfinished tool loop to begin with the thought that led to it.
+func AmidTools(turns []Message) bool {
+	n := len(turns)
+	if n < 2 || len(turns[n-1].Parts) == 0 || len(turns[n-2].Parts) == 0 {
+		return false
+	}
+	head := turns[n-2].Parts[0].Kind
+	return turns[n-1].Parts[0].Kind == KindToolResult && head != KindReasoning && head != KindRedacted
+}
+
+// OfferedTools are the tools that the model may see, for dialects that can't say an allow-list: the others are left out. Unless the request is
+// in the target's own dialect, a tool that takes free text becomes a function, and those of another provider are lost.
+func (r *Request) OfferedTools(own bool) (tools []Tool, lost []string) {
+	c := r.ToolChoice
+	for _, t := range r.Tools {
+		if c != nil && c.Mode == ChoiceAllowed && !slices.Contains(c.Allowed, t.Name) {
+			continue
+		}
+		if t.Type != "" && !own {
+			if t.Type != "custom" || t.Name == "" {
+				lost = append(lost, "tools."+t.Type)
+				continue
+			}
+			t = t.TakingObject()
+		}
+		tools = append(tools, t)
+	}
+	return tools, lost
+}
+
+// TakingObject is a tool that takes free text as a function with a single string, see ToolCall.ArgumentsObject.
+func (t *Tool) TakingObject() Tool {
+	return Tool{Name: t.Name, Description: t.Description, Cache: t.Cache, Schema: Raw(
+		`{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}`)}
+}
+
+// ModeOfOffered is the mode of a choice, empty for none, where OfferedTools saw to its allow-list.
+func (c *ToolChoice) ModeOfOffered() string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Mode == ChoiceAllowed && c.Name == "required":
+		return ChoiceRequired
+	case c.Mode == ChoiceAllowed:
+		return ChoiceAuto
+	}
+	return c.Mode
 }
