@@ -14,7 +14,7 @@ type encoder struct {
 	writer
 	req      *llm.Request
 	t        *llm.Target
-	g        generation
+	claude   llm.Claude
 	own      bool // the request came in this dialect
 	think    thinking
 	tools    []llm.Tool
@@ -39,7 +39,7 @@ func encodeRequest(dst []byte, req *llm.Request, t *llm.Target, count bool) ([]b
 	if t == nil {
 		t = &llm.Target{Model: req.Model}
 	}
-	e := &encoder{writer: newWriter(dst), req: req, t: t, g: generationOf(t.Model), own: req.From == llm.Anthropic, count: count}
+	e := &encoder{writer: newWriter(dst), req: req, t: t, claude: llm.ClaudeOf(t.Model), own: req.From == llm.Anthropic, count: count}
 	system := e.conversation()
 	tools, lost := req.OfferedTools(e.own)
 	e.tools = tools
@@ -229,7 +229,7 @@ func (e *encoder) tool(t *llm.Tool) {
 	schema := llm.ObjectSchema(t.Schema)
 	strict := t.Strict != nil && (*t.Strict || e.own)
 	if strict && !e.own {
-		if strict = e.g.structured() || !e.g.claude(); strict {
+		if strict = e.claude == 0 || e.claude.Structured(); strict {
 			schema = llm.ClosedSchema(schema)
 		} else {
 			e.drop("tools.strict")
@@ -316,8 +316,8 @@ func (e *encoder) sampling() {
 	}
 	e.temperature()
 	if p := r.TopP; p != nil {
-		both := r.Temperature != nil && e.g.oneSampling()
-		if !e.own && (e.g.noSampling() || both || *p < 0 || *p > 1) || e.think.on() && *p < 0.95 {
+		both := r.Temperature != nil && e.claude.OneSampling()
+		if !e.own && (e.claude.NoSampling() || both || *p < 0 || *p > 1) || e.think.on() && *p < 0.95 {
 			if *p != 1 {
 				e.drop("top_p")
 			}
@@ -326,7 +326,7 @@ func (e *encoder) sampling() {
 		}
 	}
 	if r.TopK != nil {
-		if e.think.on() || !e.own && (e.g.noSampling() || *r.TopK < 0) {
+		if e.think.on() || !e.own && (e.claude.NoSampling() || *r.TopK < 0) {
 			e.drop("top_k")
 		} else {
 			e.Int("top_k", *r.TopK)
@@ -339,7 +339,7 @@ func (e *encoder) temperature() {
 		return
 	}
 	v := *e.req.Temperature
-	if !e.own && e.g.noSampling() || e.think.on() {
+	if !e.own && e.claude.NoSampling() || e.think.on() {
 		if v != 1 {
 			e.drop("temperature")
 		}

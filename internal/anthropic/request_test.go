@@ -237,21 +237,17 @@ func TestRequest_keepsBlocks(t *testing.T) {
 	f(`{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"},"new_field":{"a":[1]}}`, "")
 }
 
-func TestGenerationOf(t *testing.T) {
-	f := func(model string, want int) {
+// A Converse client that wants no thoughts shown gets none, though it is one of those that always see them.
+func TestEncodeRequest_thoughtsOmitted(t *testing.T) {
+	f := func(summary string, want bool) {
 		t.Helper()
-		if got := generationOf(model).version; got != want {
-			t.Errorf("%s: %d", model, got)
+		req := &llm.Request{From: llm.Converse, Reasoning: &llm.Reasoning{Budget: llm.Ptr(int64(-1)), Summary: summary},
+			Messages: []llm.Message{{Role: llm.RoleUser, Parts: []llm.Part{{Kind: llm.KindText, Text: "why"}}}}}
+		body, _, err := Messages.EncodeRequest(nil, req, &llm.Target{Model: "claude-opus-4-7"})
+		if err != nil || strings.Contains(string(body), `"display":"summarized"`) != want {
+			t.Errorf("%q: %s %v", summary, body, err)
 		}
 	}
-	f("claude-3-7-sonnet-20250219", 37)
-	f("claude-3-haiku-20240307", 30)
-	f("claude-sonnet-4-20250514", 40)
-	f("claude-sonnet-4@20250514", 40)
-	f("claude-opus-4-1-20250805", 41)
-	f("us.anthropic.claude-haiku-4-5-20251001-v1:0", 45)
-	f("anthropic/claude-opus-4.6", 46)
-	f("claude-sonnet-5", 50)
-	f("claude-instant", 0)
-	f("MiniMax-M2", 0)
+	f("", true)
+	f("omitted", false)
 }

@@ -1,16 +1,17 @@
 package converse
 
 import (
-	"strconv"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/llm"
 )
 
 // family is what a model's id says of its abilities. Ids may have a region before (us., global.), be an ARN that ends in one, or an
 // opaque profile's ARN, which says nothing: such a model is asked for what the request says.
 type family struct {
-	maker   string // claude, nova, gpt-oss, llama, mistral, deepseek, titan, cohere, ai21; empty: unknown
-	version int    // Claude's and Nova's in tenths: 46 is Claude 4.6, 10 Nova 1
-	older   bool   // of a maker that has newer models with more abilities
+	maker   string     // claude, nova, gpt-oss, llama, mistral, deepseek, titan, cohere, ai21; empty: unknown
+	version llm.Claude // 0 of other makers'
+	older   bool       // of a maker that has newer models with more abilities
 }
 
 var makers = []struct{ mark, maker string }{
@@ -27,12 +28,9 @@ func familyOf(model string) family {
 		f := family{maker: m.maker}
 		switch m.maker {
 		case "claude":
-			f.version = versionIn(model[strings.Index(model, m.mark):])
+			f.version = llm.ClaudeOf(model)
 		case "nova":
-			f.version = 10
-			if strings.Contains(model, "nova-2") || strings.Contains(model, "-v2") {
-				f.version = 20
-			}
+			f.older = !strings.Contains(model, "nova-2") && !strings.Contains(model, "-v2")
 		case "mistral":
 			f.older = strings.Contains(model, "-7b") || strings.Contains(model, "mixtral") || strings.Contains(model, "-240")
 		case "deepseek":
@@ -43,25 +41,6 @@ func familyOf(model string) family {
 	return family{}
 }
 
-// versionIn reads names such as claude-3-7-sonnet-20250219, claude-opus-4-6-v1 and claude-sonnet-5; 0 if there is no number.
-func versionIn(model string) int {
-	words := strings.FieldsFunc(model, func(r rune) bool { return r == '-' || r == '.' || r == '@' || r == ':' || r == '/' })
-	for i, w := range words {
-		major, err := strconv.Atoi(strings.TrimPrefix(w, "v"))
-		if err != nil || major > 99 {
-			continue
-		}
-		minor := 0
-		if i+1 < len(words) {
-			if n, err := strconv.Atoi(words[i+1]); err == nil && n < 10 {
-				minor = n
-			}
-		}
-		return major*10 + minor
-	}
-	return 0
-}
-
 func (f family) claude() bool { return f.maker == "claude" }
 func (f family) nova() bool   { return f.maker == "nova" }
 
@@ -69,24 +48,12 @@ func (f family) nova() bool   { return f.maker == "nova" }
 func (f family) thinks() bool {
 	switch f.maker {
 	case "claude":
-		return f.version == 0 || f.version >= 37
+		return f.version.Thinks()
 	case "nova":
-		return f.version >= 20
+		return !f.older
 	}
 	return f.maker == "gpt-oss"
 }
-
-// adaptive says that a Claude model is asked by effort and decides itself; older ones want a budget in tokens.
-func (f family) adaptive() bool { return f.claude() && f.version >= 46 }
-
-// quiet says that a Claude model hides its thoughts unless asked to summarise them.
-func (f family) quiet() bool { return f.claude() && f.version >= 47 }
-
-// noSampling says that temperature, top_p and top_k are refused.
-func (f family) noSampling() bool { return f.claude() && f.version >= 47 }
-
-// oneSampling says that temperature and top_p are refused together.
-func (f family) oneSampling() bool { return f.claude() && f.version >= 41 }
 
 // caches says that the model takes cache points.
 func (f family) caches() bool { return f.claude() || f.nova() || f.maker == "" }
@@ -98,7 +65,7 @@ func (f family) cachesLong() bool { return f.claude() && f.version >= 45 || f.ma
 func (f family) structured() bool {
 	switch f.maker {
 	case "claude":
-		return f.version >= 45
+		return f.version.Structured()
 	case "nova", "llama", "titan", "cohere", "ai21":
 		return false
 	}

@@ -38,7 +38,7 @@ func (e *encoder) reasoning() {
 		return
 	case budget == 0:
 		switch {
-		case e.f.adaptive(): // it thinks unless told otherwise; older ones do not think unless asked
+		case e.f.version.Adaptive(): // it thinks unless told otherwise; older ones do not think unless asked
 			e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"disabled"}`))
 		case e.f.maker == "gpt-oss":
 			e.drop("reasoning_effort")
@@ -75,11 +75,11 @@ func (e *encoder) asSaid(r *llm.Reasoning) bool {
 
 func (e *encoder) claudeThinking(r *llm.Reasoning, budget int64) {
 	display := ""
-	if e.f.quiet() && e.shown(r) {
+	if e.f.version.Quiet() && e.req.ShowsThoughts() {
 		display = `,"display":"summarized"`
 	}
-	if e.f.adaptive() {
-		e.think = thinking{claude: true, effort: claudeEffort(r.EffortWord(), e.f)}
+	if e.f.version.Adaptive() {
+		e.think = thinking{claude: true, effort: e.f.version.Effort(r.EffortWord())}
 		e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"adaptive"`+display+`}`))
 		return
 	}
@@ -99,27 +99,6 @@ func (e *encoder) claudeThinking(r *llm.Reasoning, budget int64) {
 	}
 	e.think = thinking{claude: true, budget: budget}
 	e.think.fields = llm.Object{}.Add("thinking", llm.Raw(`{"type":"enabled","budget_tokens":`+strconv.FormatInt(budget, 10)+`}`))
-}
-
-// shown says whether the client will see thoughts: chat and Converse clients always do, the others if they asked.
-func (e *encoder) shown(r *llm.Reasoning) bool {
-	if r.Include != nil {
-		return *r.Include
-	}
-	if r.Summary == "omitted" {
-		return false
-	}
-	return e.req.From == llm.OpenAI || e.req.From == llm.Converse || r.Summary != ""
-}
-
-func claudeEffort(word string, f family) string {
-	switch {
-	case word == "minimal":
-		return "low"
-	case word == "xhigh" && f.version < 47:
-		return "high"
-	}
-	return word
 }
 
 func threeWords(word string) string {
@@ -177,7 +156,7 @@ func (e *encoder) additional(count bool) {
 func (e *encoder) topK(o llm.Object, k int64) llm.Object {
 	name := e.f.topK()
 	switch {
-	case name == "", !e.own && (e.f.noSampling() || e.think.forbids() || k < 1):
+	case name == "", !e.own && (e.f.version.NoSampling() || e.think.forbids() || k < 1):
 		e.drop("top_k")
 	case name == "topK":
 		inner := llm.ObjectOf(o.Get("inferenceConfig")).With("topK", llm.Raw(strconv.FormatInt(k, 10)))

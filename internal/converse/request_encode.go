@@ -176,8 +176,8 @@ func (e *encoder) inference() {
 		e.temperature(&w, *r.Temperature)
 	}
 	if p := r.TopP; p != nil {
-		both := r.Temperature != nil && e.f.oneSampling()
-		if !e.own && (e.f.noSampling() || both || *p < 0 || *p > 1 || e.think.forbids() && *p < 0.95) {
+		both := r.Temperature != nil && e.f.version.OneSampling()
+		if !e.own && (e.f.version.NoSampling() || both || *p < 0 || *p > 1 || e.think.forbids() && *p < 0.95) {
 			if *p != 1 {
 				e.drop("top_p")
 			}
@@ -201,7 +201,7 @@ func (e *encoder) inference() {
 func (e *encoder) temperature(w *writer, v float64) {
 	switch {
 	case e.own:
-	case e.f.noSampling(), e.think.forbids():
+	case e.f.version.NoSampling(), e.think.forbids():
 		if v != 1 {
 			e.drop("temperature")
 		}

@@ -30,7 +30,9 @@ func TestOfferedTools(t *testing.T) {
 }
 
 func TestTurns_ends(t *testing.T) {
-	said := func(role Role, text string) Message { return Message{Role: role, Parts: []Part{{Kind: KindText, Text: text}}} }
+	said := func(role Role, text string) Message {
+		return Message{Role: role, Parts: []Part{{Kind: KindText, Text: text}}}
+	}
 	first := UserFirst([]Message{said(RoleAssistant, "hello \n")})
 	TrimEnd(first)
 	if diff := cmp.Diff([]Message{said(RoleUser, "."), said(RoleAssistant, "hello")}, first); diff != "" {
