@@ -132,10 +132,10 @@ func (r reader) part(raw llm.Raw, path string) (llm.Part, *llm.Error) {
 			return p, llm.Invalid(path+".thinking", "Field required")
 		}
 		p.Kind, p.Text = llm.KindReasoning, *b.Thinking
-		p.Signature, p.SignedBy = splitSignature(b.Signature)
+		p.Signature, p.SignedBy = llm.SplitSignature(b.Signature, llm.Anthropic)
 	case "redacted_thinking":
 		p.Kind = llm.KindRedacted
-		p.Data, p.SignedBy = splitSignature(b.Data)
+		p.Data, p.SignedBy = llm.SplitSignature(b.Data, llm.Anthropic)
 	}
 	return p, e
 }
@@ -314,27 +314,6 @@ func joined(parts []llm.Part) string {
 		}
 	}
 	return strings.Join(texts, "\n\n")
-}
-
-// splitSignature finds the signer of a signature that joinSignature wrote; without one it is Anthropic's own, which is base64 and so
-// never holds a '#'.
-func splitSignature(s string) (signature string, by llm.Dialect) {
-	if name, rest, ok := strings.Cut(s, "#"); ok {
-		for _, d := range llm.Dialects {
-			if string(d) == name {
-				return rest, d
-			}
-		}
-	}
-	return s, llm.Anthropic
-}
-
-// joinSignature writes a signature for a client, which gives it back unread.
-func joinSignature(s string, by llm.Dialect) string {
-	if s == "" || by == "" || by == llm.Anthropic {
-		return s
-	}
-	return string(by) + "#" + s
 }
 
 // citation reads one of the five locations.

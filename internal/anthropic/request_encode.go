@@ -421,30 +421,11 @@ func (e *encoder) dropExtra(prefix string, m map[string]llm.Raw) {
 	}
 }
 
-// foreign names the parameters of other dialects that have no word here. A value that asks for what happens anyway is no loss.
+// foreign names the parameters that have no word here.
 func (e *encoder) foreign() {
-	r := e.req
-	for _, p := range []struct {
-		name string
-		lost bool
-	}{
-		{"min_p", r.MinP != nil && *r.MinP != 0},
-		{"presence_penalty", r.PresencePenalty != nil && *r.PresencePenalty != 0},
-		{"frequency_penalty", r.FrequencyPenalty != nil && *r.FrequencyPenalty != 0},
-		{"seed", r.Seed != nil},
-		{"n", r.N != nil && *r.N != 1},
-		{"logit_bias", len(r.LogitBias) > 0},
-		{"logprobs", r.Logprobs != nil && *r.Logprobs},
-		{"top_logprobs", r.TopLogprobs != nil && *r.TopLogprobs > 0},
-		{"verbosity", r.Verbosity != "" && r.Verbosity != "medium"},
-		{"modalities", slices.ContainsFunc(r.Modalities, func(m string) bool { return !strings.EqualFold(m, "text") })},
-		{"audio", r.Audio != nil},
-		{"prompt_cache_key", r.PromptCacheKey != ""},
-		{"metadata", len(r.Metadata) > 0},
-		{"store", r.Store != nil && *r.Store},
-	} {
-		if p.lost {
-			e.drop(p.name)
+	for _, name := range e.req.Unusual() {
+		if name != "user" && name != "safety_identifier" {
+			e.drop(name)
 		}
 	}
 }

@@ -202,11 +202,11 @@ func (w *writer) answerPart(p *llm.Part, own bool, fallbackID string) {
 		w.Object("")
 		w.Str("type", "thinking")
 		w.Str("thinking", p.Text)
-		w.Str("signature", joinSignature(p.Signature, p.SignedBy))
+		w.Str("signature", llm.JoinSignature(p.Signature, p.SignedBy, llm.Anthropic))
 	case llm.KindRedacted:
 		w.Object("")
 		w.Str("type", "redacted_thinking")
-		w.Str("data", joinSignature(p.Data, p.SignedBy))
+		w.Str("data", llm.JoinSignature(p.Data, p.SignedBy, llm.Anthropic))
 	case llm.KindToolCall:
 		w.Object("")
 		w.Str("type", "tool_use")

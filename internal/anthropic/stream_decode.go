@@ -227,7 +227,7 @@ func (d *streamDecoder) delta(dst []llm.Event, ev *streamEvent) ([]llm.Event, er
 		b.wrote = b.wrote || e.Text != ""
 	case "signature_delta":
 		if ev.Delta.Signature != "" {
-			e.Signature, e.SignedBy = splitSignature(ev.Delta.Signature)
+			e.Signature, e.SignedBy = llm.SplitSignature(ev.Delta.Signature, llm.Anthropic)
 		}
 	case "citations_delta":
 		if len(ev.Delta.Citation) == 0 {

@@ -167,7 +167,7 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 	if b.Signature != "" {
 		if b.Part.Kind == llm.KindReasoning {
 			s.head(b, "signature_delta")
-			s.Str("signature", joinSignature(b.Signature, b.SignedBy))
+			s.Str("signature", llm.JoinSignature(b.Signature, b.SignedBy, llm.Anthropic))
 			s.End("}")
 			s.done()
 		}
@@ -218,7 +218,7 @@ func (s *streamEncoder) open(b *llm.Block) {
 	case llm.KindRedacted:
 		s.Object("")
 		s.Str("type", "redacted_thinking")
-		s.Str("data", joinSignature(b.Part.Data, b.Part.SignedBy))
+		s.Str("data", llm.JoinSignature(b.Part.Data, b.Part.SignedBy, llm.Anthropic))
 	case llm.KindToolCall:
 		s.Object("")
 		s.Str("type", "tool_use")

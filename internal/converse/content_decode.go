@@ -316,30 +316,15 @@ func (r reader) reasoning(value llm.Raw, path string) (llm.Part, *llm.Error) {
 	return llm.Part{}, llm.Invalid(path, "the value must have reasoningText or redactedContent")
 }
 
-// splitSignature finds the signer of a signature: Bedrock, unless a name stands before it (joinSignature).
+// splitSignature finds the signer of a signature: Bedrock, unless a name stands before it, and nobody of none.
 func splitSignature(s string) (signature string, by llm.Dialect) {
 	if s == "" {
 		return "", ""
 	}
-	if name, rest, ok := strings.Cut(s, "#"); ok {
-		for _, d := range llm.Dialects {
-			if string(d) == name {
-				return rest, d
-			}
-		}
-	}
-	return s, llm.Converse
+	return llm.SplitSignature(s, llm.Converse)
 }
 
-// joinSignature writes a signature for a client, which gives it back unread.
-func joinSignature(s string, by llm.Dialect) string {
-	if s == "" || by == "" || by == llm.Converse {
-		return s
-	}
-	return string(by) + "#" + s
-}
-
-// splitRedacted does the same for a redacted block, which is base64: a foreign one was wrapped by joinRedacted.
+// splitRedacted finds the signer of a redacted block, which is base64: a foreign one was wrapped by joinRedacted.
 func splitRedacted(s string) (data string, by llm.Dialect) {
 	if b, err := base64.StdEncoding.DecodeString(s); err == nil {
 		if data, by = splitSignature(string(b)); by != llm.Converse && by != "" {

@@ -244,7 +244,7 @@ func (e *encoder) part(p *llm.Part, path string) {
 		if by == llm.Anthropic {
 			by = "" // the same signatures
 		}
-		e.writer.reasoning(p.Text, joinSignature(p.Signature, by))
+		e.writer.reasoning(p.Text, llm.JoinSignature(p.Signature, by, llm.Converse))
 	case llm.KindRedacted:
 		e.redacted(joinRedacted(p.Data, llm.Converse))
 	case llm.KindToolCall:

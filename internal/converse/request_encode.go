@@ -361,32 +361,18 @@ func (e *encoder) extras() {
 	}
 }
 
-// foreign names the parameters of other dialects that have no word here. A value that asks for what happens anyway is no loss, and what a
-// client of this dialect said, it said in additionalModelRequestFields.
+// foreign names the parameters that have no word here. Some of them a client of this dialect has said in additionalModelRequestFields, which
+// go on as they are.
 func (e *encoder) foreign() {
-	r := e.req
-	for _, p := range []struct {
-		name string
-		lost bool
-	}{
-		{"min_p", !e.own && r.MinP != nil && *r.MinP != 0},
-		{"presence_penalty", !e.own && r.PresencePenalty != nil && *r.PresencePenalty != 0},
-		{"frequency_penalty", !e.own && r.FrequencyPenalty != nil && *r.FrequencyPenalty != 0},
-		{"seed", !e.own && r.Seed != nil},
-		{"user", !e.own && r.User != ""},
-		{"safety_identifier", r.SafetyIdentifier != ""},
-		{"n", r.N != nil && *r.N != 1},
-		{"logit_bias", len(r.LogitBias) > 0},
-		{"logprobs", r.Logprobs != nil && *r.Logprobs},
-		{"top_logprobs", r.TopLogprobs != nil && *r.TopLogprobs > 0},
-		{"verbosity", r.Verbosity != "" && r.Verbosity != "medium"},
-		{"modalities", slices.ContainsFunc(r.Modalities, func(m string) bool { return !strings.EqualFold(m, "text") })},
-		{"audio", r.Audio != nil},
-		{"prompt_cache_key", r.PromptCacheKey != ""},
-		{"store", r.Store != nil && *r.Store},
-	} {
-		if p.lost {
-			e.drop(p.name)
+	for _, name := range e.req.Unusual() {
+		switch name {
+		case "metadata":
+		case "min_p", "presence_penalty", "frequency_penalty", "seed", "user":
+			if !e.own {
+				e.drop(name)
+			}
+		default:
+			e.drop(name)
 		}
 	}
 }

@@ -226,7 +226,7 @@ func (w *writer) answerPart(p *llm.Part, own bool, x *llm.Exchange, n int) {
 	case llm.KindJSON:
 		w.text(string(p.Raw), nil)
 	case llm.KindReasoning:
-		w.reasoning(p.Text, joinSignature(p.Signature, p.SignedBy))
+		w.reasoning(p.Text, llm.JoinSignature(p.Signature, p.SignedBy, llm.Converse))
 	case llm.KindRedacted:
 		w.redacted(joinRedacted(p.Data, p.SignedBy))
 	case llm.KindToolCall:

@@ -160,7 +160,7 @@ func (s *streamEncoder) Flush(b *llm.Block) {
 			s.reasoning(b, func(w *writer) { w.Bytes("text", b.Text) })
 		}
 		if b.Signature != "" {
-			s.reasoning(b, func(w *writer) { w.Str("signature", joinSignature(b.Signature, b.SignedBy)) })
+			s.reasoning(b, func(w *writer) { w.Str("signature", llm.JoinSignature(b.Signature, b.SignedBy, llm.Converse)) })
 			b.Signature = ""
 		}
 	case llm.KindRedacted:

@@ -282,3 +282,34 @@ func (c *ToolChoice) ModeOfOffered() string {
 	}
 	return c.Mode
 }
+
+// Unusual names, in OpenAI's words, the parameters of a request that Anthropic and Bedrock have no word for, or not both. A value that asks for
+// what happens anyway is no loss and not named.
+func (r *Request) Unusual() (names []string) {
+	for _, p := range []struct {
+		name  string
+		asked bool
+	}{
+		{"min_p", r.MinP != nil && *r.MinP != 0},
+		{"presence_penalty", r.PresencePenalty != nil && *r.PresencePenalty != 0},
+		{"frequency_penalty", r.FrequencyPenalty != nil && *r.FrequencyPenalty != 0},
+		{"seed", r.Seed != nil},
+		{"user", r.User != ""},
+		{"safety_identifier", r.SafetyIdentifier != ""},
+		{"n", r.N != nil && *r.N != 1},
+		{"logit_bias", len(r.LogitBias) > 0},
+		{"logprobs", r.Logprobs != nil && *r.Logprobs},
+		{"top_logprobs", r.TopLogprobs != nil && *r.TopLogprobs > 0},
+		{"verbosity", r.Verbosity != "" && r.Verbosity != "medium"},
+		{"modalities", slices.ContainsFunc(r.Modalities, func(m string) bool { return !strings.EqualFold(m, "text") })},
+		{"audio", r.Audio != nil},
+		{"prompt_cache_key", r.PromptCacheKey != ""},
+		{"metadata", len(r.Metadata) > 0},
+		{"store", r.Store != nil && *r.Store},
+	} {
+		if p.asked {
+			names = append(names, p.name)
+		}
+	}
+	return names
+}
