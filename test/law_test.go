@@ -79,7 +79,7 @@ func TestImportLaw(t *testing.T) {
 	}
 	only("internal/fleet")
 	only("internal/host/process", "internal/fleet")
-	only("internal/host/ecs", "internal/fleet")
+	only("internal/host/ecs", "internal/fleet", "internal/host/stock")
 	only("internal/host/kube", "internal/fleet", "internal/host/stock")
 	only("internal/host/stock", "internal/fleet")
 	only("internal/lisa", "internal/account", "internal/auth", "internal/fleet", "internal/llm", "internal/store")

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 // capacity makes the EC2 instances under a service come and go with its tasks: a launch template, an Auto Scaling group, and a capacity
@@ -62,7 +63,7 @@ func (w *work) templateData(spec fleet.Spec, kind machine) params {
 	data := params{
 		"ImageId": image, "InstanceType": aws.ToString(spec.InstanceType), "UserData": base64.StdEncoding.EncodeToString(script), "SecurityGroupId": w.o.SecurityGroups,
 		"MetadataOptions": params{"HttpTokens": "required", "HttpPutResponseHopLimit": 2}, "Monitoring": params{"Enabled": true},
-		"BlockDeviceMapping": []params{{"DeviceName": "/dev/xvda", "Ebs": params{"Encrypted": true, "VolumeSize": volume(&spec.Definition), "VolumeType": "gp3", "DeleteOnTermination": true}}},
+		"BlockDeviceMapping": []params{{"DeviceName": "/dev/xvda", "Ebs": params{"Encrypted": true, "VolumeSize": stock.Disk(&spec.Definition), "VolumeType": "gp3", "DeleteOnTermination": true}}},
 		"TagSpecification":   []params{{"ResourceType": "instance", "Tag": w.ec2Tags()}, {"ResourceType": "volume", "Tag": w.ec2Tags()}},
 	}
 	if w.o.InstanceProfileARN != "" {

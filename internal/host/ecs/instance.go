@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 // machine is what an instance type has, and where its models run.
@@ -18,42 +18,14 @@ type machine struct {
 	fargate bool
 }
 
-// size is one size of a family.
-type size struct {
-	name  string
-	vcpus int64
-	gib   int64
-	gpus  int64
-}
-
-// families are the instance types that models usually run on; all others are asked for.
-var families = map[string][]size{
-	"m5":   general,
-	"m5d":  general,
-	"g4dn": {{"xlarge", 4, 16, 1}, {"2xlarge", 8, 32, 1}, {"4xlarge", 16, 64, 1}, {"8xlarge", 32, 128, 1}, {"16xlarge", 64, 256, 1}, {"12xlarge", 48, 192, 4}, {"metal", 96, 384, 8}},
-	"g5":   {{"xlarge", 4, 16, 1}, {"2xlarge", 8, 32, 1}, {"4xlarge", 16, 64, 1}, {"8xlarge", 32, 128, 1}, {"16xlarge", 64, 256, 1}, {"12xlarge", 48, 192, 4}, {"24xlarge", 96, 384, 4}, {"48xlarge", 192, 768, 8}},
-	"g6":   {{"xlarge", 4, 16, 1}, {"2xlarge", 8, 32, 1}, {"4xlarge", 16, 64, 1}, {"8xlarge", 32, 128, 1}, {"16xlarge", 64, 256, 1}, {"12xlarge", 48, 192, 4}, {"24xlarge", 96, 384, 4}, {"48xlarge", 192, 768, 8}},
-	"g6e":  {{"xlarge", 4, 32, 1}, {"2xlarge", 8, 64, 1}, {"4xlarge", 16, 128, 1}, {"8xlarge", 32, 256, 1}, {"16xlarge", 64, 512, 1}, {"12xlarge", 48, 384, 4}, {"24xlarge", 96, 768, 4}, {"48xlarge", 192, 1536, 8}},
-	"p4d":  {{"24xlarge", 96, 1152, 8}},
-	"p4de": {{"24xlarge", 96, 1152, 8}},
-	"p5":   {{"48xlarge", 192, 2048, 8}},
-	"p5e":  {{"48xlarge", 192, 2048, 8}},
-	"p5en": {{"48xlarge", 192, 2048, 8}},
-}
-
-var general = []size{{"large", 2, 8, 0}, {"xlarge", 4, 16, 0}, {"2xlarge", 8, 32, 0}, {"4xlarge", 16, 64, 0}, {"8xlarge", 32, 128, 0}, {"12xlarge", 48, 192, 0}, {"16xlarge", 64, 256, 0}, {"24xlarge", 96, 384, 0}}
-
 // instance tells what the model's instance type has.
 func (h *Host) instance(ctx context.Context, d *fleet.Definition) (machine, error) {
 	name := ""
 	if d.InstanceType != nil {
 		name = *d.InstanceType
 	}
-	family, rest, _ := strings.Cut(name, ".")
-	for _, s := range families[family] {
-		if s.name == rest {
-			return h.placed(machine{vcpus: s.vcpus, memory: s.gib << 10, gpus: s.gpus}), nil
-		}
+	if m, ok := stock.MachineOf(name); ok {
+		return h.placed(machine{vcpus: m.VCPUs, memory: m.Memory, gpus: m.GPUs}), nil
 	}
 	var out struct {
 		Types []struct {

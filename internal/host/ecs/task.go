@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 const (
@@ -143,7 +144,7 @@ func (w *work) definition(spec fleet.Spec, kind machine) params {
 	}
 	all := []params{one}
 	if c.Image.Type != "ecr" { // a stock image: it is told what to serve, and its weights are brought to it
-		if words := command(spec); words != nil {
+		if words := stock.Command(&spec.Definition, localPath(spec), port); words != nil {
 			one["command"] = words
 		}
 		if w.o.ModelsBucket != "" {
@@ -162,7 +163,7 @@ func (w *work) definition(spec fleet.Spec, kind machine) params {
 		if kind.arm {
 			in["runtimePlatform"] = params{"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}
 		}
-		if size := volume(&spec.Definition); size > 20 { // what every task has
+		if size := stock.Disk(&spec.Definition); size > 20 { // what every task has
 			in["ephemeralStorage"] = params{"sizeInGiB": min(size, 200)}
 		}
 		return in
@@ -186,80 +187,21 @@ func localPath(spec fleet.Spec) string { return modelsDir + "/" + strings.Trim(s
 
 // environment is what is always set (contract lisa.md A.3), overridden by the model's own.
 func (w *work) environment(spec fleet.Spec, kind machine) map[string]string {
-	// The name that the model's server answers to is the one that the gateway calls it by.
-	name := spec.ModelName
-	if containerKind(spec) == "vllm" {
-		name = spec.ModelID
-	}
+	name := stock.ServedName(&spec.Definition)
 	env := map[string]string{
 		"LOCAL_MODEL_PATH": localPath(spec), "S3_BUCKET_MODELS": w.o.ModelsBucket, "S3_MOUNT_POINT": modelsDir, "MODEL_NAME": name, "AWS_REGION": w.o.Region,
 		"CLUSTER_NAME": clusterName(w.o.Cluster), "SERVICE_NAME": w.name, "THREADS": strconv.FormatInt((kind.vcpus+1)/2, 10),
 	}
-	if containerKind(spec) == "tei" {
+	if stock.Container(&spec.Definition) == "tei" {
 		env["SERVED_MODEL_NAME"] = name
 	}
 	maps.Copy(env, spec.ContainerConfig.Environment)
 	return env
 }
 
-func containerKind(spec fleet.Spec) string {
-	if spec.Container == nil {
-		return ""
-	}
-	return *spec.Container
-}
-
-// vllmFlags are the variables that become flags of vLLM's server: VLLM_MAX_MODEL_LEN is --max-model-len.
-var vllmFlags = []string{"GPU_MEMORY_UTILIZATION", "MAX_MODEL_LEN", "MAX_NUM_BATCHED_TOKENS", "MAX_NUM_SEQS", "ENABLE_PREFIX_CACHING", "ENABLE_CHUNKED_PREFILL", "DTYPE",
-	"TENSOR_PARALLEL_SIZE", "QUANTIZATION", "TRUST_REMOTE_CODE", "ENABLE_AUTO_TOOL_CHOICE", "TOOL_CALL_PARSER", "REASONING_PARSER", "REASONING_PARSER_PLUGIN", "ASYNC_SCHEDULING",
-	"MAX_PARALLEL_LOADING_WORKERS"}
-
-// command is what a stock image is started with.
-func command(spec fleet.Spec) []string {
-	path := localPath(spec)
-	switch containerKind(spec) {
-	case "vllm":
-		out := []string{"--model", path, "--served-model-name", spec.ModelID, "--host", "0.0.0.0", "--port", strconv.Itoa(port)}
-		env := maps.Clone(spec.ContainerConfig.Environment)
-		if v := env["MAX_TOTAL_TOKENS"]; v != "" && env["VLLM_MAX_MODEL_LEN"] == "" {
-			env["VLLM_MAX_MODEL_LEN"] = v
-		}
-		for _, f := range vllmFlags {
-			flag := "--" + strings.ReplaceAll(strings.ToLower(f), "_", "-")
-			switch v := env["VLLM_"+f]; strings.ToLower(v) {
-			case "", "false":
-			case "true":
-				out = append(out, flag)
-			default:
-				out = append(out, flag, v)
-			}
-		}
-		return out
-	case "tgi", "tei":
-		return []string{"--model-id", path, "--port", strconv.Itoa(port), "--json-output"}
-	case "llamacpp":
-		return []string{"--model", path, "--alias", spec.ModelID, "--host", "0.0.0.0", "--port", strconv.Itoa(port)}
-	}
-	return nil
-}
-
 // healthCheck is the container's own, within what ECS takes.
 func healthCheck(c fleet.ContainerHealth) params {
-	var cmd []string
-	switch v := c.Command.(type) {
-	case string:
-		cmd = []string{"CMD-SHELL", v}
-	case []string:
-		cmd = v
-	case []any:
-		for _, one := range v {
-			text, ok := one.(string)
-			if !ok {
-				return nil
-			}
-			cmd = append(cmd, text)
-		}
-	}
+	cmd := stock.HealthCommand(c)
 	if len(cmd) == 0 {
 		return nil
 	}
@@ -267,11 +209,3 @@ func healthCheck(c fleet.ContainerHealth) params {
 }
 
 func within(v, low, high int64) int64 { return min(max(v, low), high) }
-
-// volume is how much disk a server has, in GiB.
-func volume(d *fleet.Definition) int64 {
-	if d.AutoScaling != nil && d.AutoScaling.BlockDeviceVolumeSize != nil {
-		return *d.AutoScaling.BlockDeviceVolumeSize
-	}
-	return 50
-}

@@ -13,8 +13,8 @@ import (
 const (
 	port      = 8080
 	modelsDir = "/models"
-	weights   = "weights" // the volume of the weights, and the container that copies them
-	memory    = "shared-memory"
+	weights   = "weights"       // the volume of the weights, and the container that copies them
+	shm       = "shared-memory" // the volume of /dev/shm
 
 	instanceLabel = "node.kubernetes.io/instance-type"
 	nvidia        = "nvidia.com/gpu"
@@ -27,12 +27,12 @@ const (
 // podTemplate is a pod of the spec, its server's container under that name.
 func (w *work) podTemplate(spec fleet.Spec, container string) map[string]any {
 	c, k := spec.ContainerConfig, w.explicit(spec)
-	mounts := []any{map[string]any{"name": memory, "mountPath": "/dev/shm"}}
+	mounts := []any{map[string]any{"name": shm, "mountPath": "/dev/shm"}}
 	shared := map[string]any{"medium": "Memory"}
 	if c.SharedMemorySize > 0 {
 		shared["sizeLimit"] = mebibytes(c.SharedMemorySize)
 	}
-	volumes := []any{map[string]any{"name": memory, "emptyDir": shared}}
+	volumes := []any{map[string]any{"name": shm, "emptyDir": shared}}
 	main := map[string]any{
 		"name": container, "image": c.Image.Base, "ports": []any{map[string]any{"name": "http", "containerPort": int64(port), "protocol": "TCP"}},
 		"resources": w.resources(spec), "env": w.environment(spec),
@@ -42,7 +42,7 @@ func (w *work) podTemplate(spec fleet.Spec, container string) map[string]any {
 	out := map[string]any{"terminationGracePeriodSeconds": int64(endWithin)}
 	if w.o.ModelsClaim != "" || w.copies(spec) {
 		mounts = append(mounts, map[string]any{"name": weights, "mountPath": modelsDir})
-		volume := map[string]any{"name": weights, "emptyDir": map[string]any{"sizeLimit": strconv.FormatInt(disk(&spec.Definition), 10) + "Gi"}}
+		volume := map[string]any{"name": weights, "emptyDir": map[string]any{"sizeLimit": strconv.FormatInt(stock.Disk(&spec.Definition), 10) + "Gi"}}
 		if w.o.ModelsClaim != "" {
 			volume = map[string]any{"name": weights, "persistentVolumeClaim": map[string]any{"claimName": w.o.ModelsClaim, "readOnly": true}}
 		}
@@ -249,14 +249,6 @@ func timing(probe map[string]any, interval, timeout, failures int64) {
 			probe[name] = n
 		}
 	}
-}
-
-// disk is how much the weights may take, in GiB.
-func disk(d *fleet.Definition) int64 {
-	if d.AutoScaling != nil && d.AutoScaling.BlockDeviceVolumeSize != nil {
-		return *d.AutoScaling.BlockDeviceVolumeSize
-	}
-	return 50
 }
 
 func mebibytes(n int64) string { return strconv.FormatInt(n, 10) + "Mi" }

@@ -126,3 +126,11 @@ func HealthCommand(c fleet.ContainerHealth) []string {
 	}
 	return nil
 }
+
+// Disk is how much room a server's weights have, in GiB.
+func Disk(d *fleet.Definition) int64 {
+	if d.AutoScaling != nil && d.AutoScaling.BlockDeviceVolumeSize != nil {
+		return *d.AutoScaling.BlockDeviceVolumeSize
+	}
+	return 50
+}
