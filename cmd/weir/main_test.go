@@ -79,6 +79,27 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
+// TestLog holds that the log is as the configuration says, and that the command line wins.
+func TestLog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	f := func(log string, want string, args ...string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("no_such_key: 1\nweir: {log: {"+log+"}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"serve", "--config", file, "--data-dir", t.TempDir(), "--port", "0", "--tls-cert", "/none", "--tls-key", "/none"}, args...)
+		_, stderr, err := weir(t, nil, args...)
+		line, _, _ := strings.Cut(stderr, "\n")
+		if err == nil || want == "" && line != "" || !strings.HasPrefix(line, want) {
+			t.Errorf("%s %q: %v, logged %q", log, args, err, line)
+		}
+	}
+	f("", `{"time"`)
+	f("format: text", `time=`)
+	f("level: error", "")
+	f("level: error, format: text", `{"time"`, "--log-level", "info", "--log-format", "json")
+}
+
 // TestServe starts the program on nothing, asks the demo model with the line it printed, and stops it.
 func TestServe(t *testing.T) {
 	var out, errs gwtest.Buffer

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -42,16 +43,18 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer, env fun
 	if *detailed {
 		*level = "debug"
 	}
-	log, err := logger(stderr, *level, *format)
-	if err != nil {
+	if _, err := logger(stderr, *level, *format); err != nil {
 		return err
+	}
+	newLog := func(c config.Log) (*slog.Logger, error) {
+		return logger(stderr, cmp.Or(*level, c.Level), cmp.Or(*format, c.Format))
 	}
 	if env("GOGC") == "" {
 		tune()
 	}
 	started := time.Now()
 	a, _, err := app.New(ctx, app.Options{ConfigPath: *configPath, Host: *host, Port: *port, AdminListen: *admin, DataDir: *dataDir, MasterKey: *masterKey,
-		TLSCert: *tlsCert, TLSKey: *tlsKey, ShutdownTimeout: *shutdown, Pprof: *pprof, Version: version, Env: env, Log: log})
+		TLSCert: *tlsCert, TLSKey: *tlsKey, ShutdownTimeout: *shutdown, Pprof: *pprof, Version: version, Env: env, NewLog: newLog})
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,9 @@ type Options struct {
 	Version         string
 	Env             func(string) string
 	Log             *slog.Logger
-	Now             func() time.Time
+	// NewLog makes the log once the configuration has said how it is to be (weir.log); nil: Log is it.
+	NewLog func(config.Log) (*slog.Logger, error)
+	Now    func() time.Time
 }
 
 // App is one running gateway.
@@ -137,6 +139,11 @@ func New(ctx context.Context, o Options) (_ *App, problems []config.Problem, err
 	}
 	a.cfg.Store(cfg)
 	a.started = cfg
+	if o.NewLog != nil {
+		if a.log, err = o.NewLog(cfg.Weir.Log); err != nil {
+			return nil, problems, err
+		}
+	}
 	logProblems(a.log, problems)
 	if err = a.openData(ctx); err != nil {
 		return nil, problems, err

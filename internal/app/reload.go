@@ -54,7 +54,7 @@ func (a *App) watch() {
 // Reload reads the configuration again and, if it is good, swaps it in; running calls keep what they began with. A bad file changes
 // nothing, and the log says why. Settings that only a start reads keep the values they had then, and the log names those that the file changes:
 // they are marked start:"true" in the types of config, and the reference lists them (both doors, TLS files, data directory, database, Redis, master
-// and salt key, time zone, prices, pprof, the time a client may stall, and all of the fleet but wake_timeout).
+// and salt key, time zone, prices, pprof, the log, the time a client may stall, and all of the fleet but wake_timeout).
 func (a *App) Reload(why string) {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()

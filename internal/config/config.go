@@ -228,8 +228,8 @@ func (c *Config) Drops(m *Model) bool {
 
 // Log is the log's level and form.
 type Log struct {
-	Level  string `yaml:"level" default:"info" oneof:"debug,info,warn,error" doc:"debug, info, warn or error"`
-	Format string `yaml:"format" default:"auto" oneof:"auto,json,text" doc:"json, text, or auto: text on a terminal, json elsewhere"`
+	Level  string `yaml:"level" default:"info" start:"true" oneof:"debug,info,warn,error" doc:"debug, info, warn or error"`
+	Format string `yaml:"format" default:"auto" start:"true" oneof:"auto,json,text" doc:"json, text, or auto: text on a terminal, json elsewhere"`
 }
 
 // TLS names the certificate files; both or neither.
