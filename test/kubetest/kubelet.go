@@ -49,6 +49,7 @@ type Node struct {
 	Handler http.Handler // what containers answer; nil: 200 to everything
 	Said    string       // what stands in each container's log
 
+	t    testing.TB
 	c    *Cluster
 	mu   sync.Mutex
 	run  map[types.UID]*container
@@ -66,7 +67,7 @@ type container struct {
 // Run lets the node work until the test ends.
 func (n *Node) Run(t testing.TB, c *Cluster) *Node {
 	t.Helper()
-	n.c, n.run, n.next = c, map[types.UID]*container{}, rand.Uint32N(1<<22)
+	n.t, n.c, n.run, n.next = t, c, map[types.UID]*container{}, rand.Uint32N(1<<22)
 	if n.Name == "" {
 		n.Name = "node-1"
 	}
@@ -211,7 +212,10 @@ func (n *Node) start(ctx context.Context, p *unstructured.Unstructured) {
 	n.mu.Lock()
 	c := n.run[p.GetUID()]
 	if c == nil {
-		c = n.listen(p, main)
+		if c = n.listen(p, main); c == nil {
+			n.mu.Unlock()
+			return
+		}
 		n.run[p.GetUID()] = c
 	}
 	n.mu.Unlock()
@@ -227,7 +231,7 @@ func (n *Node) listen(p *unstructured.Unstructured, main map[string]any) *contai
 	if ports, _, _ := unstructured.NestedSlice(main, "ports"); len(ports) > 0 {
 		port, _, _ = unstructured.NestedInt64(ports[0].(map[string]any), "containerPort")
 	}
-	for {
+	for range 1000 {
 		n.next++
 		ip := fmt.Sprintf("127.%d.%d.%d", 1+n.next>>16%250, n.next>>8%256, 1+n.next%254)
 		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.FormatInt(port, 10)))
@@ -242,6 +246,8 @@ func (n *Node) listen(p *unstructured.Unstructured, main map[string]any) *contai
 		go func() { _ = s.Serve(l) }()
 		return &container{pod: p, http: s, ip: ip, said: time.Now()}
 	}
+	n.t.Errorf("no address of this machine has port %d free, on which pods listen: what has it?", port)
+	return nil
 }
 
 func now() string { return time.Now().UTC().Format(time.RFC3339) }

@@ -72,6 +72,8 @@ type model struct {
 	spec    string
 	seen    fleet.Observed
 	applied map[string]mark
+	// unscaled is when nothing was last found that scales it; zero: that is not known.
+	unscaled time.Time
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -42,9 +43,18 @@ func ownMetric(a *fleet.AutoScaling) bool { return strings.ContainsAny(a.Metric.
 
 // follow makes the number of servers follow the model's metric, or ends that.
 func (w *work) follow(ctx context.Context, spec fleet.Spec, f workload) error {
+	if w.scaled != nil {
+		w.m.unscaled = time.Time{}
+	}
 	switch w.scaled {
 	case nil:
-		_, err := w.unfollow(ctx)
+		if w.o.Now().Sub(w.m.unscaled) < again {
+			return nil
+		}
+		done, err := w.unfollow(ctx)
+		if done {
+			w.m.unscaled = w.o.Now()
+		}
 		return err
 	case &scaledObjects:
 		if _, err := w.drop(ctx, autoscalers); err != nil { // two would pull it to and fro
