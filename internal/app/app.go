@@ -199,7 +199,7 @@ func (a *App) openData(ctx context.Context) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	var err error
-	if a.lock, err = lockDir(dir); err != nil {
+	if a.lock, err = lockDir(ctx, dir); err != nil {
 		return err
 	}
 	if a.store, err = store.Open(ctx, a.databaseURL(), store.Options{}); err != nil {

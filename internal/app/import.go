@@ -34,7 +34,7 @@ func ImportLiteLLM(ctx context.Context, o ImportOptions) (report *litellm.Report
 	if err := os.MkdirAll(a.dataDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	lock, err := lockDir(a.dataDir())
+	lock, err := lockDir(ctx, a.dataDir())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -109,17 +110,29 @@ func newKey() string {
 	return "sk-" + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
+// lockPatience is how long a lock may be held by nobody who runs: a server that a killed Weir was just starting has its files until it runs
+// its own program.
+const lockPatience = time.Second
+
 // lockDir keeps a second Weir out of the same data directory: two writers would tear the journal apart.
-func lockDir(dir string) (*os.File, error) {
+func lockDir(ctx context.Context, dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("data directory %s is in use by another Weir: give this one its own with --data-dir or WEIR_DATA_DIR", dir)
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	for {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			return f, nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, fmt.Errorf("data directory %s is in use by another Weir: give this one its own with --data-dir or WEIR_DATA_DIR", dir)
+		}
 	}
-	return f, nil
 }
 
 // quietLog takes what net/http has to say about connections into our log, as debug: a client that hangs up is no news. A panic is.

@@ -6,10 +6,14 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/mock"
 	"github.com/weir-gateway/weir/test/gwtest"
 )
@@ -195,4 +199,18 @@ func TestHealth(t *testing.T) {
 	if a := g.Get(t, "/metrics", "Authorization", ""); !bytes.Contains(a.Body, []byte(`weir_requests_total{dialect="openai",model="m-openai"`)) {
 		t.Errorf("metrics lack the call: %.2000s", a.Body)
 	}
+}
+
+// TestLockOfTheDead: what a killed Weir was starting may hold its lock for a moment more; the next start waits for that.
+func TestLockOfTheDead(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(200*time.Millisecond, func() { _ = f.Close() })
+	gwtest.StartIn(t, dir, "", app.Options{})
 }
