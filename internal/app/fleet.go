@@ -22,6 +22,7 @@ const (
 	firstCall     = 60 * time.Second // a first completion may load weights
 	fleetLease    = 10 * time.Second
 	lastWord      = 2 * time.Second // for giving the lease up
+	linger        = 2 * time.Second // until every replica has seen a change
 )
 
 // openFleet makes the fleet; its loop starts in Run.
@@ -31,7 +32,8 @@ func (a *App) openFleet() error {
 	for name, p := range c.Process.Profiles {
 		profiles[name] = process.Profile{Command: p.Command, Health: p.Health}
 	}
-	local, err := process.New(process.Options{Dir: filepath.Join(a.dataDir(), "fleet", "process"), Profiles: profiles, Healthy: a.healthy, Now: a.o.Now, Log: a.log})
+	local, err := process.New(process.Options{Dir: filepath.Join(a.dataDir(), "fleet", "process"), Profiles: profiles, Healthy: a.healthy, Now: a.o.Now, Log: a.log,
+		Linger: linger, Drain: c.Deadlines.Drain})
 	if err != nil {
 		return err
 	}

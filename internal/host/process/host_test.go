@@ -2,10 +2,13 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -25,13 +28,28 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serve answers /health on the port it is given, until it is asked to end.
+// serve answers /health on the port it is given, and a call of /slow once the file it names is there. Asked to end, it finishes its calls.
 func serve() {
 	fmt.Println("the model is loaded")
 	http.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
-	err := http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil)
-	fmt.Println(err)
-	os.Exit(1)
+	http.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) {
+		for ; ; <-time.After(5 * time.Millisecond) {
+			if _, err := os.Stat(r.FormValue("file")); err == nil {
+				return
+			}
+		}
+	})
+	s := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT")}
+	asked, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ended := make(chan error)
+	context.AfterFunc(asked, func() { ended <- s.Shutdown(context.Background()) })
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("ended", <-ended)
+	os.Exit(0)
 }
 
 // tempDir is a directory whose servers end with the test.
@@ -187,4 +205,96 @@ func TestEnsure_noRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestEnsure_leaving: a server that goes while others stay gets no more calls, is told to end when all gateways know that, and finishes what it
+// has. When the model stops it need not wait.
+func TestEnsure_leaving(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var later time.Duration
+	client := &http.Client{Timeout: 30 * time.Second}
+	h, err := New(Options{Dir: tempDir(t), Now: func() time.Time { return time.Now().Add(later) }, Log: slog.New(slog.DiscardHandler), Linger: time.Minute, Drain: time.Hour,
+		Profiles: map[string]Profile{"tiny": {Command: []string{self}}},
+		Healthy: func(_ context.Context, url string) bool {
+			resp, err := client.Get(url)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err == nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	container := "tiny"
+	spec := fleet.Spec{Generation: 1, Health: "/health", Definition: fleet.Definition{ModelID: "m", Container: &container,
+		ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}
+	ensure := func(replicas int64) (ready, other []string) {
+		t.Helper()
+		spec.Replicas = replicas
+		seen, err := h.Ensure(t.Context(), spec)
+		if err != nil || seen.Failure != "" {
+			t.Fatalf("%v %q", err, seen.Failure)
+		}
+		for _, s := range seen.Servers {
+			if s.Ready {
+				ready = append(ready, s.URL)
+			} else {
+				other = append(other, s.URL)
+			}
+		}
+		return ready, other
+	}
+	until := func(replicas int64, what string, is func(ready, other []string) bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !is(ensure(replicas)); <-time.After(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	until(2, "two are never ready", func(ready, _ []string) bool { return len(ready) == 2 })
+	_, leaving := ensure(1)
+	if len(leaving) != 1 {
+		t.Fatalf("%q leave", leaving)
+	}
+	file := filepath.Join(t.TempDir(), "go")
+	done := make(chan error, 1)
+	call := func() {
+		resp, err := client.Get(leaving[0] + "/slow?file=" + url.QueryEscape(file))
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		done <- err
+	}
+	go call() // of a gateway that does not know yet
+	refuses := func() bool {
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(leaving[0] + "/health")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err != nil
+	}
+	if _, still := ensure(1); len(still) != 1 || refuses() {
+		t.Fatal("it was told to end while gateways may not know")
+	}
+	later = time.Minute + time.Second
+	until(1, "it is not told to end", func(_, _ []string) bool { return refuses() })
+	later += termGrace + time.Minute
+	if _, still := ensure(1); len(still) != 1 || len(done) > 0 {
+		t.Fatalf("with a call on it: %q", still)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("its call was cut: %v", err)
+	}
+	until(1, "it does not end", func(ready, other []string) bool { return len(ready) == 1 && len(other) == 0 })
+
+	until(2, "two are never ready again", func(ready, _ []string) bool { return len(ready) == 2 })
+	ensure(1)
+	until(0, "the one that was leaving waits for calls that can't come", func(ready, other []string) bool { return len(ready)+len(other) == 0 })
 }

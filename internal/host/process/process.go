@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/fleet"
@@ -34,7 +35,7 @@ func Profiles() map[string]Profile {
 	}
 }
 
-// Options are what the host needs; all but Log are required.
+// Options are what the host needs; all but Log, Linger and Drain are required.
 type Options struct {
 	Dir      string // where the servers' state and logs are kept
 	Profiles map[string]Profile
@@ -42,6 +43,9 @@ type Options struct {
 	Healthy func(ctx context.Context, url string) bool
 	Now     func() time.Time
 	Log     *slog.Logger
+	// A server that goes while others of its model stay still gets calls until all gateways know, which takes Linger. Then it is told to end, and
+	// has Drain to finish those it has, at least ten seconds.
+	Linger, Drain time.Duration
 }
 
 // Host is a fleet.Host. Safe for concurrent use.
@@ -143,7 +147,10 @@ func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 	for _, s := range m.servers {
 		switch {
 		case !s.stopping.IsZero():
-			s.press(h.o.Now())
+			if spec.Replicas == 0 {
+				h.hurry(s)
+			}
+			h.press(s)
 		case s.Generation == spec.Generation:
 			current = append(current, s)
 			if s.Ready {
@@ -154,7 +161,7 @@ func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 		}
 	}
 	if m.failure != "" {
-		h.stop(m, current) // what runs of an earlier generation goes on: whether it shall is for the fleet to say
+		h.stop(current, false) // what runs of an earlier generation goes on: whether it shall is for the fleet to say
 	} else {
 		for range int(spec.Replicas) - len(current) {
 			if h.o.Now().Before(m.again) {
@@ -180,10 +187,10 @@ func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, err
 				}
 				return b.Started.Compare(a.Started)
 			})
-			h.stop(m, current[:extra])
+			h.stop(current[:extra], spec.Replicas > 0)
 		}
 		if ready >= int(spec.Replicas) {
-			h.stop(m, old)
+			h.stop(old, spec.Replicas > 0)
 		}
 	}
 	return m.observed(spec.Generation), nil
@@ -250,12 +257,36 @@ func (h *Host) probe(ctx context.Context, m *model, spec fleet.Spec) {
 	}
 }
 
-func (h *Host) stop(m *model, servers []*server) {
+// stop begins to end servers. leaving says that others of their model stay, so that they may have calls, and get some more.
+func (h *Host) stop(servers []*server, leaving bool) {
 	for _, s := range servers {
-		s.stopping = h.o.Now()
+		s.stopping, s.leaving = h.o.Now(), leaving && s.Ready
 		s.Ready = false
-		s.press(h.o.Now())
+		h.press(s)
 	}
+}
+
+// hurry makes a server that leaves one that has no calls to wait for, since nothing of its model stays.
+func (h *Host) hurry(s *server) {
+	if s.leaving {
+		s.stopping, s.leaving = h.o.Now(), false
+	}
+}
+
+// press asks a server to end when it is time, and makes it after a while. The whole session goes: servers have workers.
+func (h *Host) press(s *server) {
+	since, grace := h.o.Now().Sub(s.stopping), termGrace
+	if s.leaving {
+		since, grace = since-h.o.Linger, max(grace, h.o.Drain)
+	}
+	if s.killed || since < 0 {
+		return
+	}
+	sig := syscall.SIGTERM
+	if since > grace {
+		sig, s.killed = syscall.SIGKILL, true
+	}
+	_ = syscall.Kill(-s.PID, sig)
 }
 
 // start starts one more server.
@@ -300,7 +331,8 @@ func (h *Host) Delete(_ context.Context, id string) (bool, error) {
 		if s.stopping.IsZero() {
 			s.stopping = h.o.Now()
 		}
-		s.press(h.o.Now())
+		h.hurry(s)
+		h.press(s)
 	}
 	if len(m.servers) > 0 {
 		return false, nil

@@ -36,6 +36,7 @@ type server struct {
 	file     string
 	log      string
 	stopping time.Time
+	leaving  bool // others of its model stay: it may have calls
 	killed   bool
 	ended    *atomic.Bool // of our own child: it was waited for; nil: it is adopted
 }
@@ -207,18 +208,6 @@ func (s *server) alive() bool {
 		return !s.ended.Load()
 	}
 	return syscall.Kill(s.PID, 0) == nil && born(s.PID) == s.Born && !zombie(s.PID)
-}
-
-// press asks a server to end, and makes it after a while. The whole session goes: servers have workers.
-func (s *server) press(now time.Time) {
-	if s.killed {
-		return
-	}
-	sig := syscall.SIGTERM
-	if now.Sub(s.stopping) > termGrace {
-		sig, s.killed = syscall.SIGKILL, true
-	}
-	_ = syscall.Kill(-s.PID, sig)
 }
 
 // born is what the system says of when a process began; empty where it does not tell.
