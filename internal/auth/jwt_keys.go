@@ -47,6 +47,7 @@ type keySet struct {
 	mu     sync.Mutex
 	tried  time.Time // begin of the last fetch
 	flight *keyFetch
+	failed error                        // of the last fetch that ended
 	last   map[string][]jose.JSONWebKey // per address, what it gave last
 	ctx    context.Context              // ends with the verifier
 	cancel context.CancelFunc
@@ -129,7 +130,7 @@ func (k *keySet) run(f *keyFetch, now time.Time) {
 		ttl = fetchPause
 	}
 	k.due.Store(now.Add(ttl).UnixNano())
-	f.err = err
+	f.err, k.failed = err, err
 	k.flight = nil
 	close(f.done)
 }
@@ -159,10 +160,17 @@ func (k *keySet) find(ctx context.Context, kid, alg string) (version int64, foun
 	if found = got.fitting(kid, alg); len(found) > 0 {
 		return got.version, found, nil
 	}
-	if f != nil && f.err != nil { // the key may be a new one
-		return 0, nil, fmt.Errorf("%w: %w", errNoKeys, f.err)
+	if err := k.failure(); err != nil { // the key may be a new one
+		return 0, nil, fmt.Errorf("%w: %w", errNoKeys, err)
 	}
 	return 0, nil, fmt.Errorf("no key %.60q for %s", kid, alg)
+}
+
+// failure is what failed in the last fetch that ended.
+func (k *keySet) failure() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 func (k *keys) fitting(kid, alg string) (out []jose.JSONWebKey) {
