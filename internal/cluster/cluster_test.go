@@ -92,6 +92,7 @@ func (s *shared) lost(id string) int {
 	return s.expired[id]
 }
 
+// TestMember is a life of three replicas, by the clock of a synctest bubble: the sleeps take no time.
 func TestMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &shared{replicas: map[string]Replica{}, open: map[string]map[string]bool{}, expired: map[string]int{}}

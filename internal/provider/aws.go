@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -43,7 +44,7 @@ type awsAuth struct {
 func (s *setup) newAWS(service string, keyIsBearer bool) *awsAuth {
 	a := &awsAuth{setup: s, params: s.p.AWS, service: service, signer: v4.NewSigner()}
 	if keyIsBearer {
-		a.bearer = or(s.p.AWS.BearerToken.Reveal(), s.p.APIKey.Reveal())
+		a.bearer = cmp.Or(s.p.AWS.BearerToken.Reveal(), s.p.APIKey.Reveal())
 		if a.bearer == "" && !a.explicit() {
 			a.bearer = s.env("AWS_BEARER_TOKEN_BEDROCK")
 		}
@@ -98,7 +99,7 @@ func (a *awsAuth) region(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return or(cfg.Region, usualRegion), nil
+	return cmp.Or(cfg.Region, usualRegion), nil
 }
 
 // stated is the region without looking into files, empty if only they can tell.
@@ -122,7 +123,7 @@ func (a *awsAuth) config(ctx context.Context) (*aws.Config, error) {
 	}
 	k, static := a.static()
 	if static || a.params.WebIdentityToken != "" {
-		a.loaded = &aws.Config{Region: or(a.stated(), usualRegion), HTTPClient: a.setup.HTTP, Credentials: awscredentials.StaticCredentialsProvider{Value: k}}
+		a.loaded = &aws.Config{Region: cmp.Or(a.stated(), usualRegion), HTTPClient: a.setup.HTTP, Credentials: awscredentials.StaticCredentialsProvider{Value: k}}
 		return a.loaded, nil
 	}
 	opts := []func(*awsconfig.LoadOptions) error{}
@@ -173,12 +174,12 @@ func (a *awsAuth) source(cfg *aws.Config) aws.CredentialsProvider {
 	a.provider = cfg.Credentials
 	if a.params.RoleARN != "" {
 		client := sts.NewFromConfig(*cfg, func(o *sts.Options) {
-			o.Region = or(o.Region, usualRegion)
+			o.Region = cmp.Or(o.Region, usualRegion)
 			if a.params.STSEndpoint != "" {
 				o.BaseEndpoint = aws.String(a.params.STSEndpoint)
 			}
 		})
-		session := or(a.params.SessionName, "weir")
+		session := cmp.Or(a.params.SessionName, "weir")
 		if a.params.WebIdentityToken != "" {
 			a.provider = stscreds.NewWebIdentityRoleProvider(client, a.params.RoleARN, identityToken(a.params.WebIdentityToken.Reveal()),
 				func(o *stscreds.WebIdentityRoleOptions) { o.RoleSessionName = session })

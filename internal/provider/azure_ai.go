@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,7 +28,7 @@ func newAzureAI(s *setup) (driver, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	d := &azureAIDriver{version: or(s.p.APIVersion, base.Query().Get("api-version"))}
+	d := &azureAIDriver{version: cmp.Or(s.p.APIVersion, base.Query().Get("api-version"))}
 	d.foundry = strings.HasSuffix(base.Hostname(), ".azure.com") && !strings.HasSuffix(base.Hostname(), ".models.ai.azure.com")
 	if k := s.env("AZURE_AI_API_KEY"); s.p.APIKey == "" && k != "" {
 		s.p.APIKey = config.Secret(k)

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"net/url"
@@ -40,7 +41,7 @@ func newBedrock(s *setup) (driver, string, error) {
 		}
 		return d, shown(d.endpoint), nil
 	}
-	return d, bedrockAddress(or(d.auth.stated(), usualRegion)), nil
+	return d, bedrockAddress(cmp.Or(d.auth.stated(), usualRegion)), nil
 }
 
 func bedrockAddress(region string) string {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"strings"
 
@@ -125,7 +126,7 @@ func (c *chunks) exception(kind string, data []byte) {
 	if json.Unmarshal(data, &body) != nil {
 		body.Message = strings.ToValidUTF8(string(data[:min(len(data), 500)]), "")
 	}
-	message := or(or(body.Message, body.Original), kind)
+	message := cmp.Or(body.Message, body.Original, kind)
 	c.flush()
 	var obj []byte
 	if c.named {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -218,7 +219,7 @@ func appendCohere(out []cohereMessage, m *llm.Message, d *drops) []cohereMessage
 			out = append(out, cohereMessage{Role: "tool", CallID: p.Result.CallID, Content: resultText(p.Result, d)})
 		case llm.KindToolCall:
 			calls = append(calls, cohereCall{ID: p.Call.ID, Type: "function",
-				Function: cohereFunction{Name: p.Call.Name, Arguments: or(p.Call.Arguments, "{}")}})
+				Function: cohereFunction{Name: p.Call.Name, Arguments: cmp.Or(p.Call.Arguments, "{}")}})
 		case llm.KindText, llm.KindRefusal:
 			parts = append(parts, coherePart{Type: "text", Text: &p.Text})
 		case llm.KindReasoning:
@@ -263,7 +264,7 @@ func mediaURL(m *llm.Media) string {
 	case m.URL != "":
 		return m.URL
 	case m.Data != "":
-		return "data:" + or(m.MIME, "image/png") + ";base64," + m.Data
+		return "data:" + cmp.Or(m.MIME, "image/png") + ";base64," + m.Data
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"cmp"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -95,10 +97,10 @@ func cohereCitation(raw jsontext.Value) (out []llm.Citation) {
 	}
 	for _, s := range c.Sources {
 		if s.Document.URL != "" {
-			out = append(out, llm.Citation{Kind: "url", URL: s.Document.URL, Title: or(s.Document.Title, s.ID), CitedText: c.Text, Start: c.Start, End: c.End})
+			out = append(out, llm.Citation{Kind: "url", URL: s.Document.URL, Title: cmp.Or(s.Document.Title, s.ID), CitedText: c.Text, Start: c.Start, End: c.End})
 			continue
 		}
-		out = append(out, llm.Citation{Kind: "search_result", Title: or(s.Document.Title, s.ID), CitedText: c.Text})
+		out = append(out, llm.Citation{Kind: "search_result", Title: cmp.Or(s.Document.Title, s.ID), CitedText: c.Text})
 	}
 	return out
 }
@@ -293,7 +295,7 @@ func (s *cohereStream) end(dst []llm.Event, e *cohereEvent) []llm.Event {
 	stop := cohereFinish(e.Delta.Finish)
 	if stop.Reason == llm.FinishError {
 		return append(dst, llm.Event{Kind: llm.EventError, Err: &llm.Error{Kind: llm.ErrUpstream, Upstream: true,
-			Message: or(e.Delta.Error, "the upstream ended its answer with "+stop.Raw)}})
+			Message: cmp.Or(e.Delta.Error, "the upstream ended its answer with "+stop.Raw)}})
 	}
 	dst = append(dst, llm.Event{Kind: llm.EventFinish, Stop: stop})
 	if u := e.Delta.Usage.usage(); u != nil {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,9 +41,9 @@ func (s *setup) azureCredentials() (config.Secret, *cached[string], error) {
 		return "", s.fixed(config.Secret(t)), nil
 	}
 	byHand := a.ClientID != ""
-	a.TenantID = or(a.TenantID, s.env("AZURE_TENANT_ID"))
-	a.ClientID = or(a.ClientID, s.env("AZURE_CLIENT_ID"))
-	a.ClientSecret = config.Secret(or(a.ClientSecret.Reveal(), s.env("AZURE_CLIENT_SECRET")))
+	a.TenantID = cmp.Or(a.TenantID, s.env("AZURE_TENANT_ID"))
+	a.ClientID = cmp.Or(a.ClientID, s.env("AZURE_CLIENT_ID"))
+	a.ClientSecret = config.Secret(cmp.Or(a.ClientSecret.Reveal(), s.env("AZURE_CLIENT_SECRET")))
 	file := s.env("AZURE_FEDERATED_TOKEN_FILE")
 	switch {
 	case a.TenantID != "" && a.ClientID != "" && a.ClientSecret != "":
@@ -56,24 +57,17 @@ func (s *setup) azureCredentials() (config.Secret, *cached[string], error) {
 		"client_secret for Entra ID; or client_id alone for a managed identity")
 }
 
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // fixed is a token that was given; nobody knows when it ends.
 func (s *setup) fixed(t config.Secret) *cached[string] {
 	return &cached[string]{now: s.Now, value: t.Reveal(), have: true}
 }
 
 func (s *setup) authority(tenant string) string {
-	host := or(s.env("AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com")
+	host := cmp.Or(s.env("AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com")
 	return strings.TrimRight(host, "/") + "/" + url.PathEscape(tenant) + "/oauth2/v2.0/token"
 }
 
-func scopeOf(a config.Azure) string { return or(a.Scope, azureScope) }
+func scopeOf(a config.Azure) string { return cmp.Or(a.Scope, azureScope) }
 
 func (s *setup) clientSecret(a config.Azure) *cached[string] {
 	c := clientcredentials.Config{ClientID: a.ClientID, ClientSecret: a.ClientSecret.Reveal(), TokenURL: s.authority(a.TenantID),

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (s *setup) googleCredentials() (*cached[string], string, error) {
 		}
 		return c.TokenSource.Token()
 	})
-	return token, or(account.ProjectID, account.QuotaProject), nil
+	return token, cmp.Or(account.ProjectID, account.QuotaProject), nil
 }
 
 // gcloudFile is where gcloud leaves application default credentials, empty if it did not.
@@ -83,7 +84,7 @@ func (s *setup) gcloudFile() string {
 
 // machine asks Google's metadata service, which is there on their machines and clusters.
 func (s *setup) machine() *cached[string] {
-	host := or(s.env("GCE_METADATA_HOST"), "metadata.google.internal")
+	host := cmp.Or(s.env("GCE_METADATA_HOST"), "metadata.google.internal")
 	return s.tokens(func(ctx context.Context) (*oauth2.Token, error) {
 		return s.machineToken(ctx, "http://"+host+"/computeMetadata/v1/instance/service-accounts/default/token",
 			http.Header{"Metadata-Flavor": {"Google"}})

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,14 +25,14 @@ type huggingDriver struct {
 
 func newHugging(s *setup) (driver, string, error) {
 	d := &huggingDriver{key: s.key("HUGGINGFACE_API_KEY", "HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN")}
-	given := or(s.p.APIBase, s.env("HUGGINGFACE_API_BASE", "HF_API_BASE"))
+	given := cmp.Or(s.p.APIBase, s.env("HUGGINGFACE_API_BASE", "HF_API_BASE"))
 	if d.key == "" && given == "" {
 		return nil, "", missing("api_key", "HUGGINGFACE_API_KEY", "HF_TOKEN")
 	}
 	if err := clean("api_key", d.key); err != nil {
 		return nil, "", err
 	}
-	base, err := parseBase("api_base", or(given, "https://router.huggingface.co/v1"))
+	base, err := parseBase("api_base", cmp.Or(given, "https://router.huggingface.co/v1"))
 	if err != nil {
 		return nil, "", err
 	}

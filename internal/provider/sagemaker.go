@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"net/url"
@@ -35,7 +36,7 @@ func newSageMaker(s *setup) (driver, string, error) {
 		}
 		return d, shown(d.endpoint), nil
 	}
-	return d, sageAddress(or(d.auth.stated(), usualRegion)), nil
+	return d, sageAddress(cmp.Or(d.auth.stated(), usualRegion)), nil
 }
 
 func sageAddress(region string) string {

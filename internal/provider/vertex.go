@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -38,8 +39,8 @@ type vertexDriver struct {
 
 func newVertex(s *setup) (driver, string, error) {
 	d := &vertexDriver{
-		project:  or(s.p.Vertex.Project, s.env("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT", "ANTHROPIC_VERTEX_PROJECT_ID")),
-		location: or(s.p.Vertex.Location, s.env("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION", "CLOUD_ML_REGION")),
+		project:  cmp.Or(s.p.Vertex.Project, s.env("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT", "ANTHROPIC_VERTEX_PROJECT_ID")),
+		location: cmp.Or(s.p.Vertex.Location, s.env("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION", "CLOUD_ML_REGION")),
 	}
 	if d.location == "" {
 		d.location = "us-central1"
@@ -54,13 +55,13 @@ func newVertex(s *setup) (driver, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		d.token, d.project = account, or(d.project, project)
+		d.token, d.project = account, cmp.Or(d.project, project)
 		if d.project == "" {
 			return nil, "", missing("vertex_project", "VERTEXAI_PROJECT", "GOOGLE_CLOUD_PROJECT")
 		}
 	}
 	show := vertexAddress(d.location)
-	if given := or(s.p.APIBase, s.env("VERTEXAI_API_BASE", "VERTEX_API_BASE", "ANTHROPIC_VERTEX_BASE_URL")); given != "" {
+	if given := cmp.Or(s.p.APIBase, s.env("VERTEXAI_API_BASE", "VERTEX_API_BASE", "ANTHROPIC_VERTEX_BASE_URL")); given != "" {
 		base, err := parseBase("api_base", given)
 		if err != nil {
 			return nil, "", err
@@ -193,7 +194,7 @@ func (d *vertexDriver) root(u *Upstream) (*url.URL, error) {
 		return base, nil
 	}
 	base, version := cutVersion(base)
-	path := or(version, "/v1")
+	path := cmp.Or(version, "/v1")
 	if u.route != vertexExpressed {
 		path += "/projects/" + url.PathEscape(d.project) + "/locations/" + url.PathEscape(d.location)
 	}

@@ -175,12 +175,6 @@ func (p *Postgres) Database(t testing.TB) string {
 	return fmt.Sprintf("postgres://weir@/%s?host=%s", name, p.dir)
 }
 
-// Exec runs SQL text in the database of a URL that Database gave, as an administrator.
-func (p *Postgres) Exec(t testing.TB, url, text string) {
-	t.Helper()
-	p.run(t, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", text)
-}
-
 // ReadDump is the SQL of a gzipped dump of pg_dump's, without the commands that only psql knows.
 func ReadDump(t testing.TB, path string) string {
 	t.Helper()

@@ -20,6 +20,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 // Options are where models run and with what rights. Cluster, Subnets, SecurityGroups, HTTP and Now are required.
@@ -62,17 +63,9 @@ type Host struct {
 	o Options
 
 	mu          sync.Mutex
-	models      map[string]*model
+	models      stock.Models[struct{}]
 	generations map[string]int64 // of task definitions, which never change
 	providers   sync.Mutex       // the cluster's list of capacity providers is written as a whole
-}
-
-// model is what was last seen of one model.
-type model struct {
-	mu   sync.Mutex
-	at   time.Time
-	spec string
-	seen fleet.Observed
 }
 
 // New makes the host. Nothing is asked of AWS before the first call.
@@ -95,7 +88,7 @@ func New(ctx context.Context, o Options) (*Host, error) {
 		return nil, err
 	}
 	o.Region = cfg.Region
-	return &Host{o: o, caller: caller{cfg: cfg, at: addresses(ctx, &cfg, o.EndpointURL), signer: v4.NewSigner(), now: o.Now}, models: map[string]*model{}, generations: map[string]int64{}}, nil
+	return &Host{o: o, caller: caller{cfg: cfg, at: addresses(ctx, &cfg, o.EndpointURL), signer: v4.NewSigner(), now: o.Now}, models: stock.Models[struct{}]{Every: o.Every, Now: o.Now}, generations: map[string]int64{}}, nil
 }
 
 // settings are the SDK's: what the options say, and the rest from files and the environment.
@@ -118,33 +111,12 @@ func settings(ctx context.Context, o *Options) (aws.Config, error) {
 	return cfg, nil
 }
 
-// hold gives a model, locked.
-func (h *Host) hold(id string) *model {
-	h.mu.Lock()
-	m := h.models[id]
-	if m == nil {
-		m = &model{}
-		h.models[id] = m
-	}
-	h.mu.Unlock()
-	m.mu.Lock()
-	return m
-}
-
 // Ensure makes the next missing thing exist, puts right what differs, and tells what runs. It goes as far as AWS lets it in one call.
 func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, error) {
-	m := h.hold(spec.ModelID)
-	defer m.mu.Unlock()
-	now, same := h.o.Now(), fmt.Sprintf("%d/%d", spec.Generation, spec.Replicas)
-	if h.o.Every > 0 && m.spec == same && now.Sub(m.at) < h.o.Every {
-		return m.seen, nil
-	}
-	m.spec = ""
-	seen, err := h.ensure(ctx, spec)
+	seen, err := h.models.Ensure(spec, func(_ *struct{}) (fleet.Observed, error) { return h.ensure(ctx, spec) })
 	if err != nil {
 		return fleet.Observed{}, fmt.Errorf("ecs host: %w", err)
 	}
-	m.at, m.spec, m.seen = now, same, seen
 	return seen, nil
 }
 
@@ -192,7 +164,9 @@ type work struct {
 	name string // of everything, at most 32 characters
 }
 
-func (h *Host) work(id string) *work { return &work{Host: h, id: id, name: h.nameOf(id)} }
+func (h *Host) work(id string) *work {
+	return &work{Host: h, id: id, name: h.nameOf(id)}
+}
 
 func (w *work) group() string { return w.o.LogGroupPrefix + w.name }
 

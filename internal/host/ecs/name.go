@@ -1,12 +1,12 @@
 package ecs
 
 import (
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 // The tags of everything that is made.
@@ -29,24 +29,8 @@ func validPrefix(p string) bool {
 	return strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// nameOf is the name of everything of a model: readable as far as there is room, and different for different ids.
-func (h *Host) nameOf(id string) string {
-	sum := sha256.Sum256([]byte(id))
-	hash := hex.EncodeToString(sum[:4])
-	readable := strings.Map(func(r rune) rune {
-		switch r = unicode.ToLower(r); {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		}
-		return '-'
-	}, id)
-	room := maxName - len(h.o.NamePrefix) - len(hash) - 2
-	readable = strings.Trim(readable[:min(len(readable), room)], "-")
-	if readable == "" {
-		readable = "model"
-	}
-	return h.o.NamePrefix + "-" + readable + "-" + hash
-}
+// nameOf is the name of everything of a model.
+func (h *Host) nameOf(id string) string { return stock.Name(h.o.NamePrefix, id, maxName) }
 
 // packed are ids that a tag can't hold as they are.
 const packed = "b32:"

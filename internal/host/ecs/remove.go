@@ -9,9 +9,9 @@ import (
 
 // Delete removes everything of a model, what depends on something before that. What takes AWS time is gone on with in the next call.
 func (h *Host) Delete(ctx context.Context, id string) (bool, error) {
-	m := h.hold(id)
-	defer m.mu.Unlock()
-	m.spec = ""
+	m := h.models.Hold(id)
+	defer m.Unlock()
+	m.Forget()
 	w := h.work(id)
 	for _, step := range []struct {
 		what string

@@ -4,6 +4,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/weir-gateway/weir/internal/fleet"
+	"github.com/weir-gateway/weir/internal/host/stock"
 )
 
 // Options are where models run and with what. Namespace and Now are required.
@@ -61,17 +63,13 @@ type Host struct {
 	url    string       // of the API server
 
 	mu     sync.Mutex
-	models map[string]*model
+	models stock.Models[model]
 	kinds  map[string]presence // of optional kinds, by resource
 }
 
-// model is what was last seen of one model.
+// model is what was last done for one model.
 type model struct {
-	mu      sync.Mutex
-	at      time.Time
-	spec    string
-	seen    fleet.Observed
-	applied map[string]mark
+	applied map[string]mark // by resource
 	// unscaled is when nothing was last found that scales it; zero: that is not known.
 	unscaled time.Time
 }
@@ -83,7 +81,7 @@ const (
 
 // New makes the host. Nothing is asked of the cluster before the first call.
 func New(o Options) (*Host, error) {
-	o.NamePrefix, o.WeightsImage = or(o.NamePrefix, "weir"), or(o.WeightsImage, "public.ecr.aws/aws-cli/aws-cli:latest")
+	o.NamePrefix, o.WeightsImage = cmp.Or(o.NamePrefix, "weir"), cmp.Or(o.WeightsImage, "public.ecr.aws/aws-cli/aws-cli:latest")
 	if o.Patience == 0 {
 		o.Patience = 2 * time.Minute
 	}
@@ -115,7 +113,7 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kube host: %w", err)
 	}
-	return &Host{o: o, client: objects, http: client, url: strings.TrimSuffix(base.String(), "/"), models: map[string]*model{}, kinds: map[string]presence{}}, nil
+	return &Host{o: o, client: objects, http: client, url: strings.TrimSuffix(base.String(), "/"), models: stock.Models[model]{Every: o.Every, Now: o.Now}, kinds: map[string]presence{}}, nil
 }
 
 // connection is how the API server is reached.
@@ -131,40 +129,12 @@ func connection(o Options) (*rest.Config, error) {
 	return cfg, nil
 }
 
-func or(s, usual string) string {
-	if s == "" {
-		return usual
-	}
-	return s
-}
-
-// hold gives a model, locked.
-func (h *Host) hold(id string) *model {
-	h.mu.Lock()
-	m := h.models[id]
-	if m == nil {
-		m = &model{applied: map[string]mark{}}
-		h.models[id] = m
-	}
-	h.mu.Unlock()
-	m.mu.Lock()
-	return m
-}
-
 // Ensure applies what is missing or differs, and tells what runs.
 func (h *Host) Ensure(ctx context.Context, spec fleet.Spec) (fleet.Observed, error) {
-	m := h.hold(spec.ModelID)
-	defer m.mu.Unlock()
-	now, same := h.o.Now(), fmt.Sprintf("%d/%d", spec.Generation, spec.Replicas)
-	if h.o.Every > 0 && m.spec == same && now.Sub(m.at) < h.o.Every {
-		return m.seen, nil
-	}
-	m.spec = ""
-	seen, err := h.ensure(ctx, m, spec)
+	seen, err := h.models.Ensure(spec, func(m *model) (fleet.Observed, error) { return h.ensure(ctx, m, spec) })
 	if err != nil {
 		return fleet.Observed{}, fmt.Errorf("kube host: %w", err)
 	}
-	m.at, m.spec, m.seen = now, same, seen
 	return seen, nil
 }
 

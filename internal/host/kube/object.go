@@ -67,6 +67,9 @@ func (w *work) apply(ctx context.Context, k kind, u *unstructured.Unstructured) 
 	if _, err := w.put(ctx, k, u); err != nil {
 		return err
 	}
+	if w.m.applied == nil {
+		w.m.applied = map[string]mark{}
+	}
 	w.m.applied[k.Resource] = mark{sum: sum, at: now}
 	return nil
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -113,7 +114,7 @@ func (w *work) why(ctx context.Context, spec fleet.Spec, live *unstructured.Unst
 			each(p.Object, func(c *unstructured.Unstructured) {
 				reason := text(c, "state", "waiting", "reason")
 				if slices.Contains(hopeless, reason) || slices.Contains(stuck, reason) && waits >= w.o.Patience && (reason != "CrashLoopBackOff" || number(c, "restartCount") >= 3) {
-					words = or(words, w.container(ctx, p, c))
+					words = cmp.Or(words, w.container(ctx, p, c))
 				}
 			}, "status", field)
 			if words != "" {

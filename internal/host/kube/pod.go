@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,7 +78,7 @@ func (w *work) podTemplate(spec fleet.Spec, container string) map[string]any {
 	if secrets != nil {
 		out["imagePullSecrets"] = secrets
 	}
-	if account := or(k.ServiceAccount, w.o.ServiceAccount); account != "" {
+	if account := cmp.Or(k.ServiceAccount, w.o.ServiceAccount); account != "" {
 		out["serviceAccountName"] = account
 	}
 	out["containers"], out["volumes"] = []any{main}, volumes
@@ -108,7 +109,7 @@ func place(pod map[string]any, spec fleet.Spec, k fleet.Kube) {
 	}
 	var tolerations []any
 	if gpus(spec) > 0 {
-		tolerations = append(tolerations, map[string]any{"key": or(k.GPUResource, nvidia), "operator": "Exists", "effect": "NoSchedule"})
+		tolerations = append(tolerations, map[string]any{"key": cmp.Or(k.GPUResource, nvidia), "operator": "Exists", "effect": "NoSchedule"})
 	}
 	for _, t := range k.Tolerations {
 		one := map[string]any{}
@@ -179,7 +180,7 @@ func (w *work) resources(spec fleet.Spec) map[string]any {
 	}
 	out := map[string]any{}
 	if n := gpus(spec); n > 0 {
-		resource := or(k.GPUResource, nvidia)
+		resource := cmp.Or(k.GPUResource, nvidia)
 		requests[resource], limits[resource] = strconv.FormatInt(n, 10), strconv.FormatInt(n, 10)
 		out["limits"] = limits
 	}
@@ -213,7 +214,7 @@ func (w *work) environment(spec fleet.Spec) []any {
 // probes: the pod is ready while its health path answers, as loadBalancerConfig says; its container is started again when its own check
 // (containerConfig.healthCheckConfig) fails, which counts only after the start.
 func probes(spec fleet.Spec) map[string]any {
-	ready := map[string]any{"httpGet": map[string]any{"path": or(spec.Health, "/health"), "port": "http"}}
+	ready := map[string]any{"httpGet": map[string]any{"path": cmp.Or(spec.Health, "/health"), "port": "http"}}
 	out := map[string]any{"readinessProbe": ready}
 	if lb := spec.LoadBalancer; lb != nil {
 		timing(ready, lb.Health.Interval, lb.Health.Timeout, lb.Health.UnhealthyCount)

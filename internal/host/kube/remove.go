@@ -10,10 +10,11 @@ import (
 
 // Delete removes everything of a model: first what would make pods anew, last the Service by which it is listed.
 func (h *Host) Delete(ctx context.Context, id string) (bool, error) {
-	m := h.hold(id)
-	defer m.mu.Unlock()
-	m.spec, m.applied = "", map[string]mark{}
-	w := h.work(id, m)
+	m := h.models.Hold(id)
+	defer m.Unlock()
+	m.Forget()
+	m.State.applied = nil
+	w := h.work(id, &m.State)
 	if done, err := w.remove(ctx); err != nil || !done {
 		if err != nil {
 			err = fmt.Errorf("kube host: delete: %w", err)

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,7 +62,7 @@ var (
 
 // workload is the model's, which the cluster must know.
 func (w *work) workload(ctx context.Context, spec fleet.Spec) (workload, error) {
-	name := or(w.explicit(spec).Workload, deploymentWorkload)
+	name := cmp.Or(w.explicit(spec).Workload, deploymentWorkload)
 	for _, f := range workloads {
 		if f.name != name {
 			continue

@@ -155,31 +155,50 @@ func TestAdopt_startedAndNotNoted(t *testing.T) {
 	}
 }
 
+// self is this program, which is a model server where asServer is set.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// newHost is a host whose container "tiny" runs a command.
+func newHost(t *testing.T, o Options, command ...string) *Host {
+	t.Helper()
+	client := &http.Client{Timeout: 2 * time.Second}
+	o.Dir, o.Log, o.Profiles = tempDir(t), slog.New(slog.DiscardHandler), map[string]Profile{"tiny": {Command: command}}
+	o.Healthy = func(_ context.Context, url string) bool {
+		resp, err := client.Get(url)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil
+	}
+	h, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// tinySpec is a model of that container.
+func tinySpec(id string, replicas int64) fleet.Spec {
+	container := "tiny"
+	return fleet.Spec{Generation: 1, Replicas: replicas, Health: "/health", Definition: fleet.Definition{ModelID: id, ModelName: id, Container: &container,
+		ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}
+}
+
 // TestEnsure_noRoom: a second server for which there is no room takes nothing from the first.
 func TestEnsure_noRoom(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Timeout: 2 * time.Second}
-	h, err := New(Options{Dir: tempDir(t), Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Profiles: map[string]Profile{"one": {Command: []string{"sh", "-c", "mkdir {dir}/room && exec " + self}}},
-		Healthy: func(_ context.Context, url string) bool {
-			resp, err := client.Get(url)
-			if err == nil {
-				_ = resp.Body.Close()
-			}
-			return err == nil
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	container := "one"
-	spec := fleet.Spec{Generation: 1, Replicas: 1, Health: "/health", Definition: fleet.Definition{ModelID: "m", Container: &container,
-		ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}
+	h := newHost(t, Options{Now: time.Now}, "sh", "-c", `mkdir {dir}/room && exec "$0"`, self(t))
+	spec := tinySpec("m", 1)
 	ensure := func() (ready int, seen fleet.Observed) {
 		t.Helper()
-		if seen, err = h.Ensure(t.Context(), spec); err != nil || seen.Failure != "" {
+		seen, err := h.Ensure(t.Context(), spec)
+		if err != nil || seen.Failure != "" {
 			t.Fatalf("%v %q", err, seen.Failure)
 		}
 		for _, s := range seen.Servers {
@@ -201,6 +220,7 @@ func TestEnsure_noRoom(t *testing.T) {
 		<-time.After(5 * time.Millisecond)
 	}
 	for gone := false; !gone; <-time.After(5 * time.Millisecond) {
+		var err error
 		if gone, err = h.Delete(t.Context(), "m"); err != nil {
 			t.Fatal(err)
 		}
@@ -210,27 +230,10 @@ func TestEnsure_noRoom(t *testing.T) {
 // TestEnsure_leaving: a server that goes while others stay gets no more calls, is told to end when all gateways know that, and finishes what it
 // has. When the model stops it need not wait.
 func TestEnsure_leaving(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var later time.Duration
 	client := &http.Client{Timeout: 30 * time.Second}
-	h, err := New(Options{Dir: tempDir(t), Now: func() time.Time { return time.Now().Add(later) }, Log: slog.New(slog.DiscardHandler), Linger: time.Minute, Drain: time.Hour,
-		Profiles: map[string]Profile{"tiny": {Command: []string{self}}},
-		Healthy: func(_ context.Context, url string) bool {
-			resp, err := client.Get(url)
-			if err == nil {
-				_ = resp.Body.Close()
-			}
-			return err == nil
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	container := "tiny"
-	spec := fleet.Spec{Generation: 1, Health: "/health", Definition: fleet.Definition{ModelID: "m", Container: &container,
-		ContainerConfig: &fleet.ContainerConfig{Environment: map[string]string{asServer: "1"}}}}
+	h := newHost(t, Options{Now: func() time.Time { return time.Now().Add(later) }, Linger: time.Minute, Drain: time.Hour}, self(t))
+	spec := tinySpec("m", 0)
 	ensure := func(replicas int64) (ready, other []string) {
 		t.Helper()
 		spec.Replicas = replicas

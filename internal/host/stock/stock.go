@@ -1,5 +1,5 @@
 // Package stock is what hosts that run containers share: what the machines of an instance type have, how the stock image of an
-// inferenceContainer is started, and how a definition says its health check. Pure functions of fleet's types.
+// inferenceContainer is started, how a definition says its health check, what a model is called, and what was last seen of it.
 package stock
 
 import (
