@@ -219,10 +219,13 @@ func (w *work) patch(ctx context.Context, k kind, replicas int64, change map[str
 // sleep stops all servers; the objects stay. Nothing is made.
 func (w *work) sleep(ctx context.Context, spec fleet.Spec, f workload, live *unstructured.Unstructured) (fleet.Observed, error) {
 	if live != nil && live.GetDeletionTimestamp() == nil && f.count(live) > 0 {
-		if _, err := w.unfollow(ctx); err != nil { // first, or it would raise the number again
+		done, err := w.unfollow(ctx)
+		if err != nil {
 			return fleet.Observed{}, err
 		}
-		var err error
+		if !done { // first, or it would raise the number again
+			return w.observe(ctx, spec, nil)
+		}
 		if f.fleeting {
 			_, err = w.drop(ctx, f.kind)
 		} else {
