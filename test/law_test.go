@@ -84,8 +84,9 @@ func TestImportLaw(t *testing.T) {
 	only("internal/host/stock", "internal/fleet")
 	only("internal/lisa", "internal/account", "internal/auth", "internal/fleet", "internal/llm", "internal/store")
 	only("internal/http1")
-	only("internal/egress", "internal/http1")
-	only("internal/ingress", "internal/http1")
+	only("internal/sock")
+	only("internal/egress", "internal/http1", "internal/sock")
+	only("internal/ingress", "internal/http1", "internal/sock")
 	for name := range all {
 		for _, i := range ours(name) {
 			if i == "internal/app" && name != "cmd/weir" && !strings.HasPrefix(name, "test/") {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/http1"
+	"github.com/weir-gateway/weir/internal/sock"
 )
 
 // lean is an HTTP/1.1 client for plain connections. A call runs on its caller's goroutine: no goroutine reads or writes in the
@@ -123,11 +124,7 @@ func (x *call) dial() (*conn, error) {
 	default:
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	c := &conn{Conn: nc, host: host, buf: x.l.pool.buffers.get()}
-	if sc, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = sc.SyscallConn()
-	}
-	return c, nil
+	return &conn{socket: sock.New(nc.(*net.TCPConn)), host: host, buf: x.l.pool.buffers.get()}, nil // what is dialled as tcp is one
 }
 
 func (x *call) timeout(phase string) error {
@@ -309,7 +306,7 @@ func (x *call) abort() {
 	defer x.own.Unlock()
 	if !x.released {
 		x.aborted.Store(true)
-		x.c.Conn.Close()
+		x.c.Close()
 	}
 }
 
@@ -331,7 +328,7 @@ func (x *call) finish(whole bool) {
 		x.l.pool.put(c)
 		return
 	}
-	c.Conn.Close()
+	c.Close()
 	if x.written(true) == errWriting {
 		x.body.Close()
 	}

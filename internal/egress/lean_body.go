@@ -155,7 +155,7 @@ func (x *call) receive(p []byte) (int, error) {
 		return 0, x.reason(err, PhaseIdle)
 	}
 	for {
-		n, err := x.c.Conn.Read(p)
+		n, err := x.c.Read(p)
 		if n > 0 {
 			return n, nil
 		}

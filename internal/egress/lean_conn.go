@@ -3,7 +3,6 @@ package egress
 import (
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,13 +27,17 @@ func (p *buffers) put(b []byte) {
 	}
 }
 
+// socket is what a connection goes over: a *sock.Conn.
+type socket interface {
+	net.Conn
+	TryWrite(parts net.Buffers) (rest net.Buffers, err error)
+	Silent() bool
+}
+
 // conn is one connection of the lean client. Whoever took it from the pool owns it.
 type conn struct {
-	net.Conn
+	socket
 	host     string
-	raw      syscall.RawConn
-	peek     func(fd uintptr) // made once: tells through alive
-	alive    bool
 	buf      []byte // buf[r:w] is read and not yet used
 	r, w     int
 	deadline time.Time // as last set
@@ -46,10 +49,10 @@ func (c *conn) room() bool {
 	switch {
 	case c.r == c.w:
 		c.r, c.w = 0, 0
-	case c.w < len(c.buf):
-	case c.r > 0:
+	case c.r > 0 && (c.w == len(c.buf) || c.w-c.r < 64): // the end of a chunk, mostly
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
+	case c.w < len(c.buf):
 	case len(c.buf) >= maxHead:
 		return false
 	default:
@@ -85,7 +88,8 @@ func (p *pool) get(host string) *conn {
 		list[len(list)-1] = nil
 		p.idle[host] = list[:len(list)-1]
 		p.mu.Unlock()
-		if c.usable() {
+		// An upstream that closed is found before the request is written, and one that sends what nobody asked for can't pass it off as an answer.
+		if c.Silent() {
 			c.buf = p.buffers.get()
 			return c
 		}

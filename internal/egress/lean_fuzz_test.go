@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -59,7 +58,7 @@ func FuzzChunks(f *testing.F) {
 		var l lean
 		run := func(r io.Reader) (string, error) {
 			x := &call{l: &l, req: &http.Request{Method: "GET"}, ctx: t.Context()}
-			x.c = &conn{Conn: fuzzConn{r}, buf: make([]byte, connBuffer)}
+			x.c = &conn{socket: fuzzConn{r: r}, buf: make([]byte, connBuffer)}
 			x.resp.StatusCode = 200
 			x.begin(framing{length: -1, chunked: true, close: true})
 			got, err := io.ReadAll(x.resp.Body)
@@ -88,13 +87,12 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// fuzzConn is a connection that can only be read.
-type fuzzConn struct{ io.Reader }
+// fuzzConn is a connection that can only be read and closed.
+type fuzzConn struct {
+	socket
+	r io.Reader
+}
 
-func (fuzzConn) Write(p []byte) (int, error)      { return len(p), nil }
-func (fuzzConn) Close() error                     { return nil }
-func (fuzzConn) LocalAddr() net.Addr              { return nil }
-func (fuzzConn) RemoteAddr() net.Addr             { return nil }
-func (fuzzConn) SetDeadline(time.Time) error      { return nil }
-func (fuzzConn) SetReadDeadline(time.Time) error  { return nil }
-func (fuzzConn) SetWriteDeadline(time.Time) error { return nil }
+func (c fuzzConn) Read(p []byte) (int, error)    { return c.r.Read(p) }
+func (fuzzConn) Close() error                    { return nil }
+func (fuzzConn) SetReadDeadline(time.Time) error { return nil }

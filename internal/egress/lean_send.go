@@ -37,14 +37,14 @@ func (x *call) send() error {
 		return err
 	}
 	if m := whole(body, size); m != nil {
-		rest, err := x.c.tryWrite(m.behind(b))
+		rest, err := x.c.TryWrite(m.behind(b))
 		if err != nil || len(rest) == 0 {
 			give(b)
 			return err
 		}
 		return x.sendLater(body, func() error {
 			defer give(b)
-			_, err := rest.WriteTo(x.c.Conn)
+			_, err := rest.WriteTo(x.c.socket)
 			return err
 		})
 	}
@@ -72,7 +72,7 @@ func (x *call) sendLater(body io.ReadCloser, send func() error) error {
 func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 	if m := whole(body, size); m != nil && size > joinBody {
 		parts := m.behind(b)
-		_, err := parts.WriteTo(x.c.Conn)
+		_, err := parts.WriteTo(x.c.socket)
 		return b, err
 	} else if m != nil {
 		for _, part := range m.all() {
@@ -88,17 +88,17 @@ func (x *call) sendNow(b []byte, body io.Reader, size int64) ([]byte, error) {
 			return b, err
 		}
 	}
-	_, err := x.c.Conn.Write(b)
+	_, err := x.c.Write(b)
 	return b, err
 }
 
 // sendLarge writes while the caller reads.
 func (x *call) sendLarge(b []byte, body io.Reader, size int64) error {
-	if _, err := x.c.Conn.Write(b); err != nil {
+	if _, err := x.c.Write(b); err != nil {
 		return err
 	}
 	src := &counted{r: body}
-	n, err := io.Copy(x.c.Conn, io.LimitReader(src, size))
+	n, err := io.Copy(x.c.socket, io.LimitReader(src, size))
 	if err == nil && n < size {
 		src.err = io.ErrUnexpectedEOF
 	} else if err == nil {
@@ -115,7 +115,7 @@ func (x *call) cut() {
 	x.own.Lock()
 	defer x.own.Unlock()
 	if !x.released {
-		x.c.Conn.Close()
+		x.c.Close()
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/sock"
 )
 
 // Server serves one listener. Make it with New.
@@ -112,6 +114,9 @@ func (s *Server) accept(l net.Listener) error {
 
 // begin serves a new connection.
 func (s *Server) begin(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		nc = sock.New(tcp)
+	}
 	c := &conn{s: s, patient: patient{Conn: nc, limit: s.writeTimeout}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
