@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -76,17 +77,11 @@ func stringStart(b []byte, i int) int {
 	}
 }
 
-// lastQuote is bytes.LastIndexByte for a quote, many bytes at a time.
+// lastQuote is bytes.LastIndexByte for a quote, many bytes at a time: blocks without one are passed over as fast as IndexByte is.
 func lastQuote(b []byte) int {
-	const low = 0x7f7f7f7f7f7f7f7f
-	for len(b) >= 32 {
-		w := b[len(b)-32:]
-		x0, x1 := binary.LittleEndian.Uint64(w)^'"'*ones, binary.LittleEndian.Uint64(w[8:])^'"'*ones
-		x2, x3 := binary.LittleEndian.Uint64(w[16:])^'"'*ones, binary.LittleEndian.Uint64(w[24:])^'"'*ones
-		if ((x0-ones)&^x0|(x1-ones)&^x1|(x2-ones)&^x2|(x3-ones)&^x3)&highs != 0 {
-			break
-		}
-		b = b[:len(b)-32]
+	const low, block = 0x7f7f7f7f7f7f7f7f, 256
+	for len(b) >= block && bytes.IndexByte(b[len(b)-block:], '"') < 0 {
+		b = b[:len(b)-block]
 	}
 	for len(b) >= 8 {
 		x := binary.LittleEndian.Uint64(b[len(b)-8:]) ^ '"'*ones

@@ -272,3 +272,20 @@ func TestScan_manyNamesAreNotSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestPlain: every byte that ends a run is found wherever it stands, and no other; what stands behind it, or behind the last whole step,
+// is not looked at.
+func TestPlain(t *testing.T) {
+	const size = 200
+	for c := range 256 {
+		ends := c < ' ' || c == '"' || c == '\\'
+		for at := range size {
+			b := bytes.Repeat([]byte("a"), size)
+			b[at] = byte(c)
+			n, high := plain(b)
+			if n%32 != 0 || n > size || ends && n > at || ends && at-n >= 64 || !ends && size-n >= 64 || high != (c >= 0x80 && at < n) {
+				t.Fatalf("%#x at %d: %d, %v", c, at, n, high)
+			}
+		}
+	}
+}

@@ -283,27 +283,6 @@ func special(w uint64) uint64 {
 	return (quote | escape) &^ w & highs
 }
 
-// plain gives the length, in steps of 32, of the run of plain string bytes that b begins with, and all its words in one. It is special
-// four times over; the constants come as arguments so that they stay in registers.
-//
-//go:noinline
-func plain(b []byte, two, bang, backslash, one uint64) (n int, seen uint64) {
-	for rest := b; len(rest) >= 32; rest = rest[32:] {
-		w0, w1 := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
-		m := (((w0 ^ two) - bang) | ((w0 ^ backslash) - one)) &^ w0
-		m |= (((w1 ^ two) - bang) | ((w1 ^ backslash) - one)) &^ w1
-		w2, w3 := binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:])
-		m |= (((w2 ^ two) - bang) | ((w2 ^ backslash) - one)) &^ w2
-		m |= (((w3 ^ two) - bang) | ((w3 ^ backslash) - one)) &^ w3
-		if m&highs != 0 {
-			break
-		}
-		seen |= w0 | w1 | w2 | w3
-		n += 32
-	}
-	return n, seen
-}
-
 // str skips a string and sets s.escaped. Many bytes a step; UTF-8 is checked only if a byte above ASCII was met.
 func (s *scanner) str(i int) int {
 	b := s.b
@@ -313,9 +292,11 @@ func (s *scanner) str(i int) int {
 	var seen uint64
 	for {
 		if len(b)-i >= 64 {
-			n, all := plain(b[i:], 2*ones, '!'*ones, '\\'*ones, ones)
-			seen |= all
+			n, high := plain(b[i:])
 			i += n
+			if high {
+				seen = highs
+			}
 		}
 		for len(b)-i >= 8 {
 			w := binary.LittleEndian.Uint64(b[i:])
