@@ -51,7 +51,7 @@ func (f *RecordFilter) where() (text string, args []any) {
 		args = append(args, value)
 		b.WriteString(" AND " + condition + " $" + strconv.Itoa(len(args)))
 	}
-	for _, c := range []struct{ column, value string }{{"id", f.ID}, {"request_id", f.RequestID}, {"key_hash", f.Key}, {"key_alias", f.KeyAlias},
+	for _, c := range []struct{ column, value string }{{"id", f.ID}, {"key_hash", f.Key}, {"key_alias", f.KeyAlias},
 		{"user_id", f.User}, {"team_id", f.Team}, {"org_id", f.Org}, {"end_user", f.EndUser}, {"model", f.Model}, {"deployment", f.Deployment},
 		{"provider", f.Provider}, {"upstream", f.Upstream}, {"session", f.Session}, {"error_kind", string(f.ErrorKind)}} {
 		if c.value == "" {
@@ -61,6 +61,11 @@ func (f *RecordFilter) where() (text string, args []any) {
 		if c.column == "org_id" || c.column == "end_user" || c.column == "session" {
 			b.WriteString(" AND " + c.column + " <> ''") // as the index says
 		}
+	}
+	if f.RequestID != "" {
+		args = append(args, f.RequestID)
+		n := strconv.Itoa(len(args)) // each side has its index
+		b.WriteString(" AND (id = $" + n + " AND request_id = $" + n + " OR request_id = $" + n + " AND request_id <> id)")
 	}
 	for _, c := range []struct {
 		column string
