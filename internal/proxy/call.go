@@ -56,6 +56,7 @@ type call struct {
 	several   bool // more than one choice was asked for
 	wantUsage bool // an OpenAI stream's client asked for the usage chunk
 
+	turn        turn
 	rec         usage.Record
 	held        limit.Reservation
 	estimate    llm.Usage       // what it may use at most

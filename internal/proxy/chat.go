@@ -32,6 +32,7 @@ func (c *call) chat() *llm.Error {
 	if err := c.reserve(); err != nil {
 		return err
 	}
+	c.turn = c.readTurn()
 	for {
 		err := c.attempt()
 		if err != nil && c.wrongPath(err) {

@@ -8,20 +8,35 @@ import (
 	"github.com/weir-gateway/weir/internal/wire"
 )
 
-// meter fills in what a chat adds to its user's metrics. The body is not decoded: its new messages are read from its end, and the
-// conversation is told from others by its beginning.
+// turn is what the body of a chat tells its user's metrics.
+type turn struct {
+	prompts int64  // new messages of the user
+	context bool   // one of them brings its own context
+	thread  uint64 // stands for the conversation, if the client names no session
+}
+
+// readTurn looks at the conversation. It is not decoded: its new messages are read from its end, and it is told from others by its beginning.
+// That is done before the body goes out and not when the call is over, since what was scanned just now is still in the processor's cache.
+func (c *call) readTurn() (t turn) {
+	if c.op != llm.OpChat && c.op != llm.OpCompletion {
+		return t
+	}
+	t.prompts, t.context = c.prompts()
+	if c.rec.Session == "" {
+		t.thread = c.thread()
+	}
+	return t
+}
+
+// meter fills in what a call adds to its user's metrics.
 func (c *call) meter() {
 	r := &c.rec
 	if c.op != llm.OpChat && c.op != llm.OpCompletion || r.Status >= 400 && !c.sent || !c.answered {
 		return // a client that got nothing will ask again
 	}
-	var marked bool
-	r.Prompts, marked = c.prompts()
-	r.Retrieved = marked || c.seen.Retrieved
+	r.Prompts, r.Thread = c.turn.prompts, c.turn.thread
+	r.Retrieved = c.turn.context || c.seen.Retrieved
 	r.Tools = c.seen.Tools
-	if r.Session == "" {
-		r.Thread = c.thread()
-	}
 }
 
 // fileContext is what LISA's clients write before the documents that they add to a prompt; the colon follows.

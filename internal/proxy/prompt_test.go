@@ -117,7 +117,10 @@ func FuzzPrompts(f *testing.F) {
 func TestMeter_allocatesNothing(t *testing.T) {
 	c := asked(t, llm.Anthropic, llm.OpChat, `{"system":"s","messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]}`)
 	c.answered, c.rec.Status = true, 200
-	if n := testing.AllocsPerRun(100, c.meter); n != 0 || c.rec.Prompts != 1 || c.rec.Thread == 0 {
+	if n := testing.AllocsPerRun(100, func() {
+		c.turn = c.readTurn()
+		c.meter()
+	}); n != 0 || c.rec.Prompts != 1 || c.rec.Thread == 0 {
 		t.Errorf("%v allocations, %+v", n, c.rec)
 	}
 }
