@@ -150,6 +150,9 @@ func (c *call) askedOutput() int64 {
 		config, _ := c.doc.Get("generationConfig")
 		raw = member(config, "maxOutputTokens")
 	}
+	if raw == nil {
+		return -1
+	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || n < 0 {
 		return -1
