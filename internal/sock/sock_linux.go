@@ -19,6 +19,9 @@ type fast struct {
 	silent  bool
 }
 
+// most is how much one system call moves: the scheduler can't have the thread back before it is done.
+const most = 256 << 10
+
 // transfer is one direction, at work on p.
 type transfer struct {
 	p    []byte
@@ -52,7 +55,7 @@ func failed(op string, c *Conn, err syscall.Errno) error {
 
 func (t *transfer) read(fd uintptr) (done bool) {
 	for {
-		n, _, err := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(len(t.p)))
+		n, _, err := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(min(len(t.p), most)))
 		switch err {
 		case syscall.EINTR:
 			continue
@@ -70,7 +73,7 @@ func (t *transfer) read(fd uintptr) (done bool) {
 func (t *transfer) write(fd uintptr) (done bool) {
 	for t.n < len(t.p) {
 		rest := t.p[t.n:]
-		n, _, err := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(rest))), uintptr(len(rest)))
+		n, _, err := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(rest))), uintptr(min(len(rest), most)))
 		switch err {
 		case 0:
 			t.n += int(n)
@@ -113,9 +116,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // TryWrite writes what the kernel takes without waiting, and gives the rest. It is not for use beside Write.
 func (c *Conn) TryWrite(parts net.Buffers) (rest net.Buffers, err error) {
-	const most = 8 // more wait for the next write
-	iov := make([]syscall.Iovec, 0, most)
-	for _, p := range parts[:min(len(parts), most)] {
+	const pieces = 8 // more wait for the next write
+	iov := make([]syscall.Iovec, 0, pieces)
+	for _, p := range parts[:min(len(parts), pieces)] {
 		if len(p) > 0 {
 			sending(p)
 			v := syscall.Iovec{Base: unsafe.SliceData(p)}
