@@ -101,7 +101,7 @@ func TestConn_errors(t *testing.T) {
 	check("reset", err, "read", syscall.ECONNRESET)
 	_, err = c.Write([]byte("x"))
 	check("write behind a reset", err, "write", syscall.EPIPE)
-	if _, err := c.TryWrite(net.Buffers{[]byte("x")}); !errors.Is(err, syscall.EPIPE) {
+	if rest, err := c.TryWrite(net.Buffers{[]byte("x")}); !errors.Is(err, syscall.EPIPE) && (err != nil || len(rest) == 0) {
 		t.Errorf("try behind a reset: %v", err)
 	}
 }
@@ -126,13 +126,10 @@ func TestConn_TryWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		if parts = rest; len(rest) > 0 { // the kernel is full, or this system can't try
-			n, err := c.Write(rest[0][:1])
-			if err != nil {
+			if _, err := c.Write(rest[0]); err != nil {
 				t.Fatal(err)
 			}
-			if rest[0] = rest[0][n:]; len(rest[0]) == 0 {
-				parts = rest[1:]
-			}
+			parts = rest[1:]
 		}
 	}
 	c.Close()

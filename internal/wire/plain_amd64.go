@@ -1,3 +1,5 @@
+//go:build !purego
+
 package wire
 
 // plain gives the length, in steps of 64, of the run of plain string bytes that b begins with (no quote, backslash or control), and whether

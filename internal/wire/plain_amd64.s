@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // func plain(b []byte) (n int, high bool)
