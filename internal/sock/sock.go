@@ -3,7 +3,8 @@
 //
 // Package syscall tells the scheduler of every call that the thread may be away for long. A socket that never blocks is not, and telling
 // costs more than it seems: on a machine with idle cores it wakes the runtime's watchman, a thread that then looks about for a while. That
-// was a tenth of a stream's cost. Waiting stays with the runtime's poller, and so do deadlines.
+// was a tenth of a stream's cost. Waiting stays with the runtime's poller, and so do deadlines. The watchman still wakes with every timer and
+// every other system call, so that a goroutine which computes for long is interrupted as before, if a moment later.
 package sock
 
 import "net"
