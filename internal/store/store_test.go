@@ -36,7 +36,8 @@ func suite(t *testing.T, address func(*testing.T) string) {
 	for name, test := range map[string]func(*testing.T, string){"records": testRecords, "filter": testFilter, "exactly once": testExactlyOnce,
 		"journal": testJournal, "meta": testMeta, "migrate together": testMigrateTogether, "readers during a write": testConcurrent,
 		"accounts": testAccounts, "every account": testEveryAccount, "unique": testUnique, "edits together": testEdits, "changes": testChanges,
-		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "last used": testLastUsed, "daily": testDaily, "pages": testRecordPage, "leases": testLeases, "metrics": testMetrics} {
+		"windows": testWindows, "books": testBooks, "moved": testMoved, "lost": testLost, "last used": testLastUsed, "daily": testDaily, "pages": testRecordPage, "leases": testLeases, "metrics": testMetrics,
+		"large batch": testLargeBatch} {
 		t.Run(name, func(t *testing.T) { test(t, address(t)) })
 	}
 }
@@ -70,6 +71,25 @@ func records(n int) []usage.Record {
 		out[i] = record(i)
 	}
 	return out
+}
+
+// testLargeBatch: as many records as a drainer brings at once, each of somebody else, go in whole, and once.
+func testLargeBatch(t *testing.T, address string) {
+	s, batch := open(t, address), records(2000)
+	for i := range batch {
+		r := &batch[i]
+		who := fmt.Sprint(i)
+		r.Key, r.User, r.Team, r.Org, r.EndUser, r.Session, r.Model, r.Tags = who, who, who, who, who, who, who, []string{who}
+	}
+	for range 2 {
+		if _, err := s.SaveRecords(t.Context(), "jrn", usage.Position{Segment: 1, Offset: 1}, batch); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := s.SumRecords(t.Context(), store.RecordFilter{})
+		if err != nil || sum.Calls != 2000 || sum.Cost != 2000*1999/2 {
+			t.Errorf("%+v, %v", sum, err)
+		}
+	}
 }
 
 func testLastUsed(t *testing.T, address string) {

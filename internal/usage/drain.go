@@ -23,8 +23,8 @@ type Sink interface {
 
 const (
 	drainEvery  = 250 * time.Millisecond
-	drainBatch  = 500
-	drainChunk  = 128 << 10
+	drainBatch  = 2000
+	drainChunk  = 512 << 10
 	maxBackoff  = 5 * time.Second
 	callTimeout = 30 * time.Second
 )
