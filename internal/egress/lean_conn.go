@@ -9,6 +9,8 @@ import (
 const (
 	connBuffer = 4 << 10
 	maxHead    = 64 << 10
+	// cheap is how many bytes are moved to the front before each read: the end of a chunk, mostly.
+	cheap = 64
 )
 
 // buffers are the read buffers of connections in use; an idle connection has none.
@@ -49,7 +51,7 @@ func (c *conn) room() bool {
 	switch {
 	case c.r == c.w:
 		c.r, c.w = 0, 0
-	case c.r > 0 && (c.w == len(c.buf) || c.w-c.r < 64): // the end of a chunk, mostly
+	case c.r > 0 && (c.w == len(c.buf) || c.w-c.r < cheap):
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	case c.w < len(c.buf):

@@ -31,7 +31,7 @@ func (c *call) readTurn() (t turn) {
 // meter fills in what a call adds to its user's metrics.
 func (c *call) meter() {
 	r := &c.rec
-	if c.op != llm.OpChat && c.op != llm.OpCompletion || r.Status >= 400 && !c.sent || !c.answered {
+	if r.Status >= 400 && !c.sent || !c.answered {
 		return // a client that got nothing will ask again
 	}
 	r.Prompts, r.Thread = c.turn.prompts, c.turn.thread

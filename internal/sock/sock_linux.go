@@ -12,7 +12,7 @@ import (
 
 // fast is how the bytes go here.
 type fast struct {
-	raw     syscall.RawConn // nil: the connection was closed before we came
+	raw     syscall.RawConn
 	in, out transfer
 	look    func(fd uintptr) // made once, like the transfers' steps, so that no call allocates it
 	byte    [1]byte
@@ -31,7 +31,7 @@ type transfer struct {
 }
 
 func (f *fast) init(tcp *net.TCPConn) {
-	f.raw, _ = tcp.SyscallConn()
+	f.raw, _ = tcp.SyscallConn() // an error would mean that there is no connection at all
 	f.in.step, f.out.step, f.look = f.in.read, f.out.write, f.peek
 }
 
@@ -43,10 +43,15 @@ func (t *transfer) end(op string, c *Conn, err error) (int, error) {
 	if err == nil && t.err != 0 {
 		return t.n, failed(op, c, t.err)
 	}
+	return t.n, waited(op, err)
+}
+
+// waited names the operation in an error of waiting for it, which says raw-read.
+func waited(op string, err error) error {
 	if e, ok := err.(*net.OpError); ok {
-		e.Op = op // it says raw-read
+		e.Op = op
 	}
-	return t.n, err
+	return err
 }
 
 func failed(op string, c *Conn, err syscall.Errno) error {
@@ -90,10 +95,7 @@ func (t *transfer) write(fd uintptr) (done bool) {
 
 // Read implements io.Reader.
 func (c *Conn) Read(p []byte) (int, error) {
-	switch {
-	case c.raw == nil:
-		return c.TCPConn.Read(p)
-	case len(p) == 0:
+	if len(p) == 0 {
 		return 0, nil
 	}
 	c.in.begin(p)
@@ -106,9 +108,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Write implements io.Writer.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.raw == nil {
-		return c.TCPConn.Write(p)
-	}
 	sending(p)
 	c.out.begin(p)
 	return c.out.end("write", c, c.raw.Write(c.out.step))
@@ -126,7 +125,7 @@ func (c *Conn) TryWrite(parts net.Buffers) (rest net.Buffers, err error) {
 			iov = append(iov, v)
 		}
 	}
-	if c.raw == nil || len(iov) == 0 {
+	if len(iov) == 0 {
 		return parts, nil
 	}
 	var n uintptr
@@ -137,7 +136,7 @@ func (c *Conn) TryWrite(parts net.Buffers) (rest net.Buffers, err error) {
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, waited("write", err)
 	case errno == syscall.EAGAIN || errno == syscall.EINTR:
 		return parts, nil
 	case errno != 0:
@@ -156,9 +155,6 @@ func (c *Conn) TryWrite(parts net.Buffers) (rest net.Buffers, err error) {
 // Silent tells whether the other side has neither closed the connection nor sent anything that is not read yet. It does not wait, and
 // minds no deadline.
 func (c *Conn) Silent() bool {
-	if c.raw == nil {
-		return false
-	}
 	c.silent = false
 	return c.raw.Control(c.look) == nil && c.silent
 }

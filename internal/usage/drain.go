@@ -22,7 +22,8 @@ type Sink interface {
 }
 
 const (
-	drainEvery  = 250 * time.Millisecond
+	drainEvery = 250 * time.Millisecond
+	// Many records in one transaction touch the pages of the indexes once; so many hold others up for less than a tenth of a second.
 	drainBatch  = 2000
 	drainChunk  = 512 << 10
 	maxBackoff  = 5 * time.Second

@@ -164,9 +164,7 @@ type work struct {
 	name string // of everything, at most 32 characters
 }
 
-func (h *Host) work(id string) *work {
-	return &work{Host: h, id: id, name: h.nameOf(id)}
-}
+func (h *Host) work(id string) *work { return &work{Host: h, id: id, name: h.nameOf(id)} }
 
 func (w *work) group() string { return w.o.LogGroupPrefix + w.name }
 
